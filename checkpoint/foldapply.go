@@ -1,0 +1,292 @@
+package checkpoint
+
+import (
+	"slices"
+
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+)
+
+// apply changes the root. Everything has been checked: it cannot fail.
+func (f *folder) apply() {
+	f.index = make(map[string]uint32, len(f.root.Objects))
+	for i, o := range f.root.Objects {
+		f.index[o.Key] = uint32(i)
+	}
+	f.applySplits()
+	f.applyPartitions()
+	for _, k := range f.r.Compactions {
+		f.applyCompaction(k)
+	}
+	f.applyOutputs()
+	f.applyDead()
+	f.applyCounts()
+	if f.r.Ended && f.othersEnded() {
+		f.root.Ended = true
+	}
+	if f.r.Swept {
+		f.root.OldRuns = nil
+	}
+	f.group.Cut, f.group.CutId = f.r.Cut, f.r.CutId
+	f.root.Epoch = max(f.root.Epoch, f.r.Cut)
+	dropUnnamed(f.root)
+}
+
+// intern returns the root's index of an object of the report.
+func (f *folder) intern(object uint32) uint32 {
+	o := f.r.Objects[object]
+	i, ok := f.index[o.Key]
+	if !ok {
+		i = uint32(len(f.root.Objects))
+		f.root.Objects = append(f.root.Objects, &pb.Object{Key: o.Key, Size: o.Size})
+		f.index[o.Key] = i
+	}
+	return i
+}
+
+func (f *folder) section(s *pb.Section) *pb.Section {
+	return &pb.Section{Object: f.intern(s.Object), Offset: s.Offset, Length: s.Length, Crc: s.Crc, Rows: s.Rows}
+}
+
+func (f *folder) reference(r *pb.Reference) *pb.Reference {
+	c := copyReference(r)
+	c.Object = f.intern(r.Object)
+	return c
+}
+
+func copyReference(r *pb.Reference) *pb.Reference {
+	return &pb.Reference{Table: r.Table, Object: r.Object, Offset: r.Offset, Length: r.Length, Crc: r.Crc, BucketLo: r.BucketLo,
+		BucketHi: r.BucketHi, Lo: r.Lo, Hi: r.Hi, Rows: r.Rows, Cut: r.Cut}
+}
+
+func (f *folder) applySplits() {
+	for _, s := range f.r.Splits {
+		sp := f.splits[splitID{s.Source, s.Id}]
+		sp.Position, sp.Rows, sp.Ended, sp.Done, sp.Dead = s.Position, s.Rows, s.Ended, s.Done, s.Dead
+		sp.WatermarkUs, sp.HasWatermark = s.WatermarkUs, s.HasWatermark
+	}
+}
+
+func (f *folder) applyPartitions() {
+	for _, rp := range f.r.Partitions {
+		p := f.parts[partitionID{rp.Stage, rp.Lo, rp.Hi}]
+		p.WatermarkUs, p.HasWatermark = rp.WatermarkUs, rp.HasWatermark
+		for _, ref := range rp.Refs {
+			p.Refs = append(p.Refs, f.reference(ref))
+		}
+		for _, x := range rp.Expired {
+			p.Refs = slices.DeleteFunc(p.Refs, func(r *pb.Reference) bool {
+				return r.Table == x.Table && bucketed(r) && r.BucketHi <= x.BeforeUs
+			})
+		}
+	}
+}
+
+// applyCompaction puts the output of a compaction in the place of its inputs, or leaves everything as it is when it came too late: another
+// term, a cut below the floor, or inputs that are not there any more as they were.
+func (f *folder) applyCompaction(k *pb.Compaction) {
+	p := f.parts[partitionID{k.Stage, k.Lo, k.Hi}]
+	if p == nil || k.Term != f.root.Term || k.Cut < f.root.Floor || len(k.Inputs) == 0 || len(k.Outputs) > 1 {
+		return
+	}
+	run := f.findRun(p, k.Inputs)
+	if run == nil {
+		return
+	}
+	first := p.Refs[run[0]]
+	lo, hi := first.Lo, first.Hi
+	for _, at := range run {
+		lo, hi = min(lo, p.Refs[at].Lo), max(hi, p.Refs[at].Hi)
+	}
+	if k.Bottom && OlderOverlaps(p.Refs[:run[0]], first, lo, hi) {
+		return
+	}
+	var out *pb.Reference
+	if len(k.Outputs) == 1 {
+		if out = f.compacted(p, k, first, lo, hi); out == nil {
+			return
+		}
+	}
+	gone := make(map[int]bool, len(run))
+	for _, at := range run {
+		gone[at] = true
+	}
+	refs := make([]*pb.Reference, 0, len(p.Refs))
+	for i, r := range p.Refs {
+		switch {
+		case i == run[0] && out != nil:
+			refs = append(refs, out)
+		case !gone[i]:
+			refs = append(refs, r)
+		}
+	}
+	p.Refs = refs
+}
+
+// compacted returns a compaction's output as the root will name it, nil when it cannot be.
+func (f *folder) compacted(p *pb.Partition, k *pb.Compaction, first *pb.Reference, lo, hi uint64) *pb.Reference {
+	out := copyReference(k.Outputs[0])
+	out.Table, out.BucketLo, out.BucketHi, out.Lo, out.Hi = first.Table, first.BucketLo, first.BucketHi, lo, hi
+	if checkReference(f.r.Objects, p.Lo, p.Hi, out) != nil {
+		return nil
+	}
+	term, n, ok := f.paths.ParsePack(f.r.Objects[out.Object].Key)
+	if !ok || term != f.root.Term || n < f.root.Floor {
+		return nil
+	}
+	out.Object = f.intern(out.Object)
+	return out
+}
+
+// findRun returns where the inputs stand in p: in their order, next to each other among the references of their table and bucket, of the same
+// bytes under the same clips. Nil: they do not.
+func (f *folder) findRun(p *pb.Partition, inputs []*pb.Reference) []int {
+	var at []int // of the references of that table and bucket
+	for i, r := range p.Refs {
+		if sameBucket(r, inputs[0]) {
+			at = append(at, i)
+		}
+	}
+	for s := 0; s+len(inputs) <= len(at); s++ {
+		match := true
+		for j, in := range inputs {
+			match = match && f.same(p.Refs[at[s+j]], in)
+		}
+		if match {
+			return at[s : s+len(inputs)]
+		}
+	}
+	return nil
+}
+
+// same tells whether r, of the root, and in, of the report, are one reference.
+func (f *folder) same(r, in *pb.Reference) bool {
+	return uint64(in.Object) < uint64(len(f.r.Objects)) && f.root.Objects[r.Object].Key == f.r.Objects[in.Object].Key &&
+		sameBucket(r, in) && r.Offset == in.Offset && r.Length == in.Length && r.Lo == in.Lo && r.Hi == in.Hi
+}
+
+func sameBucket(a, b *pb.Reference) bool {
+	return a.Table == b.Table && a.BucketLo == b.BucketLo && a.BucketHi == b.BucketHi
+}
+
+// OlderOverlaps tells whether one of the older references is of the same table and bucket as like and shows part of the hash range [lo,hi).
+// A compaction whose inputs have such a one below them must keep its tombstones.
+func OlderOverlaps(older []*pb.Reference, like *pb.Reference, lo, hi uint64) bool {
+	return slices.ContainsFunc(older, func(r *pb.Reference) bool { return sameBucket(r, like) && r.Lo < hi && r.Hi > lo })
+}
+
+func (f *folder) applyOutputs() {
+	published := map[outputID]bool{}
+	for _, k := range f.r.Published {
+		published[outputID{k.Sink, k.Range, k.Number}] = true
+	}
+	open := map[outputID]*pb.Output{}
+	f.root.Outputs = slices.DeleteFunc(f.root.Outputs, func(o *pb.Output) bool {
+		id := outputID{o.Sink, o.Range, o.Number}
+		open[id] = o
+		return published[id]
+	})
+	for _, ro := range f.r.Outputs {
+		o := open[outputID{ro.Key.Sink, ro.Key.Range, ro.Key.Number}]
+		if o == nil {
+			o = &pb.Output{Sink: ro.Key.Sink, Range: ro.Key.Range, Number: ro.Key.Number, Schema: slices.Clone(ro.Schema), OpenedUs: ro.OpenedUs}
+			f.root.Outputs = append(f.root.Outputs, o)
+		}
+		for _, s := range ro.Sections {
+			o.Sections = append(o.Sections, f.section(s))
+		}
+		o.Closed = ro.Close
+	}
+}
+
+func (f *folder) applyDead() {
+	written := map[deadID]bool{}
+	for _, k := range f.r.DeadWritten {
+		written[deadID{k.Cut, k.Index}] = true
+	}
+	f.root.DeadSections = slices.DeleteFunc(f.root.DeadSections, func(d *pb.DeadSection) bool { return written[deadID{d.Cut, d.Index}] })
+	for _, d := range f.r.DeadSections {
+		f.root.DeadSections = append(f.root.DeadSections, &pb.DeadSection{Section: f.section(d.Section), Cut: d.Cut, Index: d.Index})
+	}
+}
+
+func (f *folder) applyCounts() {
+	f.root.Late += f.r.Late
+	f.root.Dead += f.r.Dead
+	f.root.TimersDropped += f.r.TimersDropped
+	for _, o := range f.r.Operators {
+		i := slices.IndexFunc(f.root.Operators, func(c *pb.OperatorCounts) bool { return c.Name == o.Name })
+		if i < 0 {
+			i = len(f.root.Operators)
+			f.root.Operators = append(f.root.Operators, &pb.OperatorCounts{Name: o.Name})
+		}
+		c := f.root.Operators[i]
+		c.RowsIn += o.RowsIn
+		c.RowsOut += o.RowsOut
+		c.Late += o.Late
+		c.Dead += o.Dead
+	}
+}
+
+// othersEnded tells whether the splits of all other groups are read to their ends.
+func (f *folder) othersEnded() bool {
+	for _, s := range f.root.Sources {
+		for _, sp := range s.Splits {
+			if sp.Group != f.group.Id && !sp.Ended {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// dropped returns the objects that the report wrote, and that the root does not name. Those that a compaction has read are not the report's.
+func (f *folder) dropped() []string {
+	read := map[uint32]bool{}
+	for _, k := range f.r.Compactions {
+		for _, in := range k.Inputs {
+			read[in.Object] = true
+		}
+	}
+	named := objectSet(f.root)
+	var keys []string
+	for i, o := range f.r.Objects {
+		if !read[uint32(i)] && !named[o.Key] {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys
+}
+
+// dropUnnamed removes the objects that nothing in the root names any more.
+func dropUnnamed(root *pb.Root) {
+	to := make([]uint32, len(root.Objects)) // new index + 1
+	eachObject(root, func(i *uint32) { to[*i] = 1 })
+	kept := make([]*pb.Object, 0, len(root.Objects))
+	for i, o := range root.Objects {
+		if to[i] != 0 {
+			kept = append(kept, o)
+			to[i] = uint32(len(kept))
+		}
+	}
+	root.Objects = kept
+	eachObject(root, func(i *uint32) { *i = to[*i] - 1 })
+}
+
+// eachObject calls f with every index into the root's objects.
+func eachObject(root *pb.Root, f func(*uint32)) {
+	for _, st := range root.Stages {
+		for _, p := range st.Partitions {
+			for _, r := range p.Refs {
+				f(&r.Object)
+			}
+		}
+	}
+	for _, o := range root.Outputs {
+		for _, s := range o.Sections {
+			f(&s.Object)
+		}
+	}
+	for _, d := range root.DeadSections {
+		f(&d.Section.Object)
+	}
+}

@@ -1,0 +1,111 @@
+package checkpoint
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+)
+
+// compaction returns sampleReport with a compaction of the references at the given places of sampleRoot's first partition.
+func compaction(root *pb.Root, at ...int) (*pb.Report, *pb.Compaction) {
+	r := sampleReport()
+	k := &pb.Compaction{Term: 2, Cut: 4, Stage: 1, Lo: 0, Hi: mid}
+	for _, i := range at {
+		in := proto.Clone(root.Stages[0].Partitions[0].Refs[i]).(*pb.Reference)
+		in.Object += uint32(len(r.Objects))
+		k.Inputs = append(k.Inputs, in)
+	}
+	r.Objects = append(r.Objects, root.Objects...)
+	k.Outputs = []*pb.Reference{{Table: "ignored", Object: uint32(len(r.Objects)), Length: 9, Crc: 3, Rows: 1, Lo: 0, Hi: 1, Cut: 4}}
+	r.Objects = append(r.Objects, &pb.Object{Key: NewPaths("job").Pack(2, 4, "k"), Size: 9})
+	r.Compactions = []*pb.Compaction{k}
+	return r, k
+}
+
+func TestFoldCompaction(t *testing.T) {
+	all := []string{"t@a+0", "w@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}
+	for _, c := range []struct {
+		name string
+		at   []int
+		with func(*pb.Root, *pb.Report, *pb.Compaction)
+		want []string
+	}{
+		{"of the newest", []int{2, 4}, nil, []string{"t@a+0", "w@a+10", "t@k+0", "w@b+10", "t@e+0"}},
+		{"of all, bottom", []int{0, 2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Bottom = true },
+			[]string{"t@k+0", "w@a+10", "w@b+10", "t@e+0"}},
+		{"of one", []int{3}, nil, []string{"t@a+0", "w@a+10", "t@b+0", "w@k+0", "t@c+0", "t@e+0"}},
+		{"to nothing", []int{0, 2}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Outputs = nil }, []string{"w@a+10", "w@b+10", "t@c+0", "t@e+0"}},
+		{"not contiguous", []int{0, 4}, nil, all},
+		{"out of order", []int{2, 0}, nil, all},
+		{"of two buckets", []int{1, 3}, nil, all},
+		{"of two tables", []int{0, 1}, nil, all},
+		{"without inputs", nil, nil, all},
+		{"of another term", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Term = 1 }, all},
+		{"below the floor", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Cut = 2 }, all},
+		{"output of another term", []int{2, 4}, func(_ *pb.Root, r *pb.Report, k *pb.Compaction) {
+			r.Objects[k.Outputs[0].Object].Key = NewPaths("job").Pack(1, 4, "k")
+		}, all},
+		{"output below the floor", []int{2, 4}, func(_ *pb.Root, r *pb.Report, k *pb.Compaction) {
+			r.Objects[k.Outputs[0].Object].Key = NewPaths("job").Pack(2, 2, "k")
+		}, all},
+		{"output out of range", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Outputs[0].Object = 99 }, all},
+		{"input out of range", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Inputs[0].Object = 99 }, all},
+		{"two outputs", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Outputs = append(k.Outputs, k.Outputs[0]) }, all},
+		{"clip has changed", []int{2, 4}, func(o *pb.Root, _ *pb.Report, _ *pb.Compaction) { o.Stages[0].Partitions[0].Refs[2].Lo = 7 }, all},
+		{"input's offset differs", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Inputs[0].Offset = 1 }, all},
+		{"of other bounds", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Hi-- }, all},
+		{"bottom, but something older overlaps", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Bottom = true }, all},
+		{"bottom, the older has another clip", []int{2, 4}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			k.Bottom = true
+			refs := o.Stages[0].Partitions[0].Refs
+			refs[0].Hi, refs[2].Lo, refs[4].Lo = 50, 50, 60
+			k.Inputs[0].Lo, k.Inputs[1].Lo = 50, 60
+		}, []string{"t@a+0", "w@a+10", "t@k+0", "w@b+10", "t@e+0"}},
+		{"whose bucket expires in the same report", []int{1}, func(_ *pb.Root, r *pb.Report, _ *pb.Compaction) {
+			r.Partitions[0].Expired = []*pb.Expiry{{Table: "w", BeforeUs: 100}}
+		}, []string{"t@a+0", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := sampleRoot()
+			r, k := compaction(root, c.at...)
+			if c.with != nil {
+				c.with(root, r, k)
+			}
+			out := mustFold(t, root, r)
+			wantRefs(t, root, 0, c.want...)
+			wantRefs(t, root, 1, "t@a+0")
+			lost := !objectSet(root)[r.Objects[len(r.Objects)-1].Key]
+			if lost != (len(out.Dropped) > 0) {
+				t.Errorf("dropped %q, lost %v", out.Dropped, lost)
+			}
+		})
+	}
+}
+
+func TestCompactionOutputTakesPlaceAndClip(t *testing.T) {
+	root := sampleRoot()
+	refs := root.Stages[0].Partitions[0].Refs
+	refs[2].Lo, refs[2].Hi = 10, 50
+	refs[4].Lo, refs[4].Hi = 40, 90
+	r, _ := compaction(root, 2, 4)
+	mustFold(t, root, r)
+	got := root.Stages[0].Partitions[0].Refs[2]
+	if got.Table != "t" || got.Lo != 10 || got.Hi != 90 || got.BucketHi != 0 || got.Crc != 3 {
+		t.Errorf("output %v, want table t and the union [10,90) of the inputs' clips", got)
+	}
+}
+
+func TestFoldTwoCompactions(t *testing.T) {
+	root := sampleRoot()
+	r, k := compaction(root, 2, 4)
+	twice := proto.Clone(k).(*pb.Compaction)
+	w := proto.Clone(k).(*pb.Compaction)
+	w.Inputs = []*pb.Reference{proto.Clone(root.Stages[0].Partitions[0].Refs[1]).(*pb.Reference)}
+	w.Inputs[0].Object++
+	w.Outputs = nil
+	r.Compactions = append(r.Compactions, twice, w)
+	mustFold(t, root, r)
+	wantRefs(t, root, 0, "t@a+0", "t@k+0", "w@b+10", "t@e+0")
+}

@@ -1,0 +1,220 @@
+package coord
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/internal/clock"
+	"github.com/sabot-stream/sabot/objstore"
+)
+
+// Options say how a coordinator works. Durations that are 0 take the default in brackets.
+type Options struct {
+	Interval          time.Duration // between the starts of checkpoints [1 s]; not below what the bucket allows
+	CutTimeout        time.Duration // a cut open for so long makes the group start again [5 min]
+	CompactionTimeout time.Duration // a compaction open for so long is given up [5 min]
+	StopTimeout       time.Duration // from RequestStop until the end, come what may [2 min]
+	Compaction        Policy
+	Clock             clock.Clock  // nil: the real one
+	Log               *slog.Logger // nil: none
+}
+
+func (o Options) withDefaults() Options {
+	o.Interval = cmp.Or(o.Interval, time.Second)
+	o.CutTimeout = cmp.Or(o.CutTimeout, 5*time.Minute)
+	o.CompactionTimeout = cmp.Or(o.CompactionTimeout, 5*time.Minute)
+	o.StopTimeout = cmp.Or(o.StopTimeout, 2*time.Minute)
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Driver runs one term of a job: the machine and the I/O around it.
+type Driver struct {
+	store   *checkpoint.Store
+	conn    Conn
+	opt     Options
+	version objstore.Version // of the last commit; used by one commit at a time
+	root    atomic.Pointer[pb.Root]
+	stop    chan struct{}
+	once    sync.Once
+}
+
+// NewDriver returns a driver for the job of store, and for the worker at the other end of conn.
+func NewDriver(opt Options, store *checkpoint.Store, conn Conn) *Driver {
+	return &Driver{store: store, conn: conn, opt: opt.withDefaults(), stop: make(chan struct{})}
+}
+
+// Root returns the committed root, nil before the first commit; nobody changes it. Any goroutine may call it.
+func (d *Driver) Root() *pb.Root { return d.root.Load() }
+
+// RequestStop makes Run commit one last cut, if there is anything new, and return. Any goroutine may call it, any number of times, also before
+// Run.
+func (d *Driver) RequestStop() { d.once.Do(func() { close(d.stop) }) }
+
+// Run commits body, which checkpoint.FreshRoot or checkpoint.TakeOver has made, on top of the expected version of CURRENT, and coordinates
+// from there until the job has finished, RequestStop was heard, the context ends, or the job cannot go on. It returns the last committed root,
+// nil when there is none. FinishedUs tells whether the job is done. A Fenced error says that somebody else leads the job.
+//
+// Run is called once, and returns when all its goroutines have ended. By then the worker has been told to stop, except when the context has
+// ended. Body belongs to the driver, and must not be changed any more.
+func (d *Driver) Run(ctx context.Context, body *pb.Root, expected objstore.Version) (*pb.Root, error) {
+	m, err := d.begin(ctx, body, expected)
+	if err != nil {
+		d.conn.Send(&pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: "the coordinator cannot commit"}}})
+		return nil, err
+	}
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var goroutines sync.WaitGroup
+	del := newDeleter(d.store, d.opt.Clock, d.opt.Log, d.root.Load)
+	goroutines.Go(func() { del.run(inner) })
+	if body.Term > 1 {
+		del.sweep()
+	}
+	inbox, lost, commits := make(chan *pb.FromWorker), make(chan error, 1), make(chan error, 1)
+	goroutines.Go(func() { lost <- d.receive(inner, inbox) })
+	l := loop{d, m, del, inbox, lost, commits, func(root *pb.Root) {
+		goroutines.Go(func() { commits <- d.commit(inner, root) })
+	}}
+	if err = l.run(ctx); err == nil {
+		del.drain(ctx)
+	}
+	cancel()
+	goroutines.Wait()
+	return d.Root(), err
+}
+
+// begin makes the first commit and the machine that goes on from it.
+func (d *Driver) begin(ctx context.Context, body *pb.Root, expected objstore.Version) (*Machine, error) {
+	if len(body.Groups) != 1 || body.Groups[0].Id != group {
+		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("start job %s: the root has %d groups; one process runs exactly one, of id %d",
+			body.Job, len(body.Groups), group))
+	}
+	gap := d.store.Bucket.Limits().CASInterval
+	if d.opt.Interval < gap {
+		d.opt.Log.Warn("the bucket allows fewer checkpoints than asked for", "interval", d.opt.Interval, "every", gap)
+	}
+	checkpoint.Finish(body, d.opt.Clock.Now())
+	d.version = expected
+	if err := d.commit(ctx, body); err != nil {
+		return nil, fmt.Errorf("start job %s: %w", body.Job, err)
+	}
+	return newMachine(body, settings{interval: max(d.opt.Interval, gap), commitGap: gap, cutTimeout: d.opt.CutTimeout,
+		compactionTimeout: d.opt.CompactionTimeout, policy: d.opt.Compaction}, d.opt.Clock.Now()), nil
+}
+
+// commit commits body on top of the last commit.
+func (d *Driver) commit(ctx context.Context, body *pb.Root) error {
+	v, err := d.store.Commit(ctx, body, d.version)
+	if err != nil {
+		return err
+	}
+	d.version = v
+	d.root.Store(body)
+	return nil
+}
+
+func (d *Driver) receive(ctx context.Context, inbox chan<- *pb.FromWorker) error {
+	for {
+		m, err := d.conn.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case inbox <- m:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (d *Driver) log(ctx context.Context, l Log) {
+	level := slog.LevelInfo
+	if l.Warn {
+		level = slog.LevelWarn
+	}
+	d.opt.Log.Log(ctx, level, l.Text, l.Args...)
+}
+
+// loop drives the machine until its end.
+type loop struct {
+	*Driver
+	m       *Machine
+	del     *deleter
+	inbox   <-chan *pb.FromWorker
+	lost    <-chan error // the connection has failed
+	commits <-chan error // the result of the commit under way
+	begin   func(*pb.Root)
+}
+
+func (l *loop) run(ctx context.Context) error {
+	stop := l.stop
+	for {
+		if end := l.act(ctx, l.m.Ready()); end != nil {
+			return end.Err
+		}
+		now := l.opt.Clock.Now()
+		var due <-chan time.Time
+		disarm := func() bool { return false }
+		if at := l.m.Next(now); !at.IsZero() {
+			t := l.opt.Clock.NewTimer(max(0, at.Sub(now)))
+			due, disarm = t.C(), t.Stop
+		}
+		select {
+		case in := <-l.inbox:
+			l.m.Step(in, l.opt.Clock.Now())
+		case err := <-l.commits:
+			if err != nil {
+				l.m.CommitFailed(err)
+			} else {
+				l.m.CommitDone(l.opt.Clock.Now())
+			}
+		case <-due:
+			l.m.Tick(l.opt.Clock.Now())
+		case <-stop:
+			stop = nil
+			now := l.opt.Clock.Now()
+			l.m.RequestStop(now, now.Add(l.opt.StopTimeout))
+		case err := <-l.lost:
+			disarm()
+			if ctx.Err() == nil {
+				return fmt.Errorf("the worker is gone: %w", err)
+			}
+			return context.Cause(ctx)
+		case <-ctx.Done():
+			disarm()
+			return context.Cause(ctx)
+		}
+		disarm()
+	}
+}
+
+// act does what the machine says.
+func (l *loop) act(ctx context.Context, r Ready) *End {
+	for _, text := range r.Logs {
+		l.log(ctx, text)
+	}
+	for _, msg := range r.Messages {
+		l.conn.Send(msg)
+	}
+	if len(r.Garbage) > 0 {
+		l.del.add(r.Garbage)
+	}
+	if r.End == nil && r.Commit != nil {
+		l.begin(r.Commit)
+	}
+	return r.End
+}
