@@ -1,0 +1,80 @@
+package objstate
+
+import (
+	"encoding/binary"
+
+	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/objstate/segment"
+)
+
+// Frame is what one part has changed between two barriers, copied out: rows in no order, each with the time that chooses its bucket.
+type Frame struct {
+	rows  segment.Rows
+	times []int64
+}
+
+func newFrame(schema segment.Schema) *Frame { return &Frame{rows: *segment.New(schema)} }
+
+// put begins a row; the caller appends one value to each column.
+func (f *Frame) put(hash uint64, key, suffix []byte, at int64) {
+	f.row(hash, key, suffix, at, segment.Put)
+}
+
+func (f *Frame) row(hash uint64, key, suffix []byte, at int64, op segment.Op) {
+	r := &f.rows
+	r.KeyBytes = binary.BigEndian.AppendUint32(r.KeyBytes, rowkey.Hash32(hash))
+	r.KeyBytes = append(append(r.KeyBytes, key...), suffix...)
+	r.KeyOffsets = append(r.KeyOffsets, uint32(len(r.KeyBytes)))
+	r.Ops = append(r.Ops, op)
+	f.times = append(f.times, at)
+}
+
+// delete adds a row that deletes its key.
+func (f *Frame) delete(hash uint64, key, suffix []byte, at int64) {
+	f.row(hash, key, suffix, at, segment.Delete)
+	for i := range f.rows.Cols {
+		c := &f.rows.Cols[i]
+		c.Null(len(f.rows.Ops) - 1)
+	}
+}
+
+// value appends the value of a slot to column i.
+func (f *Frame) value(i int, from *Column, slot uint32) {
+	c := &f.rows.Cols[i]
+	if from.Valid != nil && !from.Valid[slot] {
+		c.Null(len(f.rows.Ops) - 1)
+		return
+	}
+	switch {
+	case from.Floats != nil:
+		c.Floats = append(c.Floats, from.Floats[slot])
+	case from.Bools != nil:
+		c.Bools = append(c.Bools, from.Bools[slot])
+	case from.Texts != nil:
+		c.Bytes = append(c.Bytes, from.Texts[slot]...)
+		c.Offsets = append(c.Offsets, uint32(len(c.Bytes)))
+	default:
+		c.Ints = append(c.Ints, from.Ints[slot])
+	}
+	if c.Valid != nil {
+		c.Valid = append(c.Valid, true)
+	}
+}
+
+// Row adds a row of a part that keeps no Table: its op, and for a put one int64 for each column.
+func (f *Frame) Row(hash uint64, key, suffix []byte, at int64, op segment.Op, values ...int64) {
+	if op == segment.Delete {
+		f.delete(hash, key, suffix, at)
+		return
+	}
+	f.row(hash, key, suffix, at, op)
+	for i, v := range values {
+		f.rows.Cols[i].Ints = append(f.rows.Cols[i].Ints, v)
+		if c := &f.rows.Cols[i]; c.Valid != nil {
+			c.Valid = append(c.Valid, true)
+		}
+	}
+}
+
+// Table adds what has changed in a table since the last barrier, with a suffix behind each key and the time that chooses the bucket.
+func (f *Frame) Table(t *Table, suffix []byte, at int64) { t.freeze(f, suffix, at) }

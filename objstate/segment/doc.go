@@ -1,0 +1,22 @@
+// Package segment is the immutable sorted piece of a table: a valid Arrow IPC file, written and read by this package.
+//
+//	"ARROW1\0\0"
+//	schema message
+//	block 0, block 1, ...        record batches of up to Options.BlockRows rows, cut at partition boundaries
+//	end of stream
+//	index                        see below
+//	footer                       with custom_metadata sabot.format, sabot.rows, sabot.columns (JSON) and sabot.index ("offset,length,crc")
+//	footer length, "ARROW1"
+//
+// The columns are key (fixed-size binary when all keys have one length, else binary), op (uint8: 0 put, 1 delete) and the table's own, of type
+// bool, int64, timestamp[us], float64, utf8 or binary. Keys begin with hash32 big-endian, ascend strictly, and are not null. Buffers are
+// compressed one by one as Arrow prescribes.
+//
+// The index has, for each block, little-endian: offset u64, metadata length u32, body length u32, rows u32, CRC32C u32 of metadata and body, and
+// the first and the last key, each as length u32 and bytes.
+//
+// Every byte that is read is checked against a CRC32C before it is decoded: the index by the footer, a block by the index, and the whole
+// segment, so the footer too, by the reference that names it. What fails is an error of kind Corrupt.
+//
+// The package knows nothing of tables, partitions and time; it does not look keys up one by one.
+package segment

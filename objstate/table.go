@@ -1,0 +1,225 @@
+package objstate
+
+import (
+	"bytes"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/objstate/segment"
+)
+
+// Column is a value column of a table, by slot. Which slice is used follows from the type.
+type Column struct {
+	Field  arrow.Field
+	Ints   []int64 // int64, timestamp[us]
+	Floats []float64
+	Bools  []bool
+	Texts  []string // utf8, binary
+	Valid  []bool   // of nullable columns
+}
+
+func (c *Column) grow() {
+	switch c.Field.Type.ID() {
+	case arrow.FLOAT64:
+		c.Floats = append(c.Floats, 0)
+	case arrow.BOOL:
+		c.Bools = append(c.Bools, false)
+	case arrow.STRING, arrow.BINARY:
+		c.Texts = append(c.Texts, "")
+	default:
+		c.Ints = append(c.Ints, 0)
+	}
+	if c.Field.Nullable {
+		c.Valid = append(c.Valid, false)
+	}
+}
+
+// Zero sets the value of a slot to null, or the zero value.
+func (c *Column) Zero(slot uint32) {
+	switch {
+	case c.Floats != nil:
+		c.Floats[slot] = 0
+	case c.Bools != nil:
+		c.Bools[slot] = false
+	case c.Texts != nil:
+		c.Texts[slot] = ""
+	default:
+		c.Ints[slot] = 0
+	}
+	if c.Valid != nil {
+		c.Valid[slot] = false
+	}
+}
+
+func (c *Column) reset() {
+	c.Ints, c.Floats, c.Bools, c.Texts, c.Valid = c.Ints[:0], c.Floats[:0], c.Bools[:0], c.Texts[:0], c.Valid[:0]
+}
+
+// load sets the value of a slot from row i of a segment's column.
+func (c *Column) load(slot uint32, from *segment.Column, i int) {
+	switch {
+	case c.Floats != nil:
+		c.Floats[slot] = from.Floats[i]
+	case c.Bools != nil:
+		c.Bools[slot] = from.Bools[i]
+	case c.Texts != nil:
+		c.Texts[slot] = string(from.Bytes[from.Offsets[i]:from.Offsets[i+1]])
+	default:
+		c.Ints[slot] = from.Ints[i]
+	}
+	if c.Valid != nil {
+		c.Valid[slot] = from.Valid == nil || from.Valid[i]
+	}
+}
+
+const (
+	flagDirty  = 1 << iota // changed since the last barrier
+	flagStored             // segments show it
+)
+
+// Table is a columnar table: an index from key to slot, and columns by slot. Keys are a stream's key, and hashes its hash.
+type Table struct {
+	Index
+	Cols  []Column
+	flags []uint8
+	dirty []uint32
+	gone  []goneKey // stored ones that were deleted since the last barrier
+
+	Expand Expand // nil: keys are the stream's, without a suffix
+}
+
+// goneKey is a deleted row as segments know it.
+type goneKey struct {
+	hash        uint64
+	key, suffix []byte
+}
+
+// Expand turns a table's own key into the stream's key, its hash and a suffix, for tables whose keys are not a stream's.
+type Expand func(own []byte) (hash uint64, key, suffix []byte)
+
+// NewTable returns an empty table.
+func NewTable(schema segment.Schema) *Table {
+	t := &Table{Cols: make([]Column, len(schema))}
+	for i, f := range schema {
+		t.Cols[i].Field = f
+	}
+	return t
+}
+
+// Upsert returns the slot of a key; a fresh one has null or zero values. It does not mark the slot as changed.
+func (t *Table) Upsert(hash uint64, key []byte) (slot uint32, fresh bool) {
+	slot, fresh = t.Index.Upsert(hash, key)
+	if fresh {
+		t.prepare(slot)
+	}
+	return slot, fresh
+}
+
+// UpsertBatch sets dst to the slots of the given rows' keys.
+func (t *Table) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, dst []uint32) {
+	t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepare)
+}
+
+// prepare gives a fresh slot its values.
+func (t *Table) prepare(slot uint32) {
+	if int(slot) < len(t.flags) {
+		for i := range t.Cols {
+			t.Cols[i].Zero(slot)
+		}
+		t.flags[slot] = 0
+		return
+	}
+	for i := range t.Cols {
+		t.Cols[i].grow()
+	}
+	t.flags = append(t.flags, 0)
+}
+
+// Touch marks a slot as changed.
+func (t *Table) Touch(slot uint32) {
+	if f := t.flags[slot]; f&flagDirty == 0 {
+		t.flags[slot] = f | flagDirty
+		t.dirty = append(t.dirty, slot)
+	}
+}
+
+// Delete removes a slot in use.
+func (t *Table) Delete(slot uint32) {
+	if t.flags[slot]&flagStored != 0 {
+		hash, key, suffix := t.expanded(slot)
+		t.gone = append(t.gone, goneKey{hash, bytes.Clone(key), bytes.Clone(suffix)})
+	}
+	t.flags[slot] = 0 // what is left of it in dirty is passed over
+	for i := range t.Cols {
+		t.Cols[i].Zero(slot)
+	}
+	t.Index.Delete(slot)
+}
+
+func (t *Table) expanded(slot uint32) (hash uint64, key, suffix []byte) {
+	if t.Expand == nil {
+		return t.Hash(slot), t.Key(slot), nil
+	}
+	return t.Expand(t.Key(slot))
+}
+
+// Reset empties the table, as if it had never been, and keeps its memory.
+func (t *Table) Reset() {
+	t.Index.Reset()
+	for i := range t.Cols {
+		t.Cols[i].reset()
+	}
+	t.flags, t.dirty, t.gone = t.flags[:0], t.dirty[:0], t.gone[:0]
+}
+
+// freeze appends the changes since the last barrier to f, with a suffix behind each key and a time for the bucket.
+func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
+	var back map[string]bool // keys that were deleted and have come back: their puts say it all
+	if len(t.gone) > 0 {
+		back = map[string]bool{}
+	}
+	for _, slot := range t.dirty {
+		if t.flags[slot]&flagDirty == 0 {
+			continue // deleted meanwhile
+		}
+		hash, key, own := t.expanded(slot)
+		if t.Expand != nil {
+			suffix = own
+		}
+		if back != nil {
+			back[string(key)+"\x00"+string(suffix)] = true
+		}
+		f.put(hash, key, suffix, at)
+		for i := range t.Cols {
+			f.value(i, &t.Cols[i], slot)
+		}
+		t.flags[slot] = flagStored
+	}
+	for _, g := range t.gone {
+		if t.Expand != nil {
+			suffix = g.suffix
+		}
+		if id := string(g.key) + "\x00" + string(suffix); !back[id] {
+			back[id] = true // deleted, come back and deleted again: once is enough
+			f.delete(g.hash, g.key, suffix, at)
+		}
+	}
+	t.dirty, t.gone = t.dirty[:0], t.gone[:0]
+}
+
+// LoadRow applies row i of a segment to the key.
+func (t *Table) LoadRow(hash uint64, key []byte, rows *segment.Rows, i int) {
+	if rows.Ops[i] == segment.Delete {
+		if slot := t.Lookup(hash, key); slot != NoSlot {
+			t.flags[slot] = 0
+			t.Index.Delete(slot)
+		}
+		return
+	}
+	slot, _ := t.Upsert(hash, key)
+	t.flags[slot] = flagStored
+	for c := range t.Cols {
+		t.Cols[c].load(slot, &rows.Cols[c], i)
+	}
+}
