@@ -1,0 +1,244 @@
+package operators
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/timers"
+)
+
+// host is a process operator as its function sees it.
+type host struct{ p *process }
+
+// Key implements sabot.Host.
+func (h host) Key(i int) any {
+	p := h.p
+	if !p.decoded {
+		if err := p.decoder.Decode(p.keys.Key(p.slot), p.fields); err != nil {
+			panic(fmt.Sprintf("decode key: %v", err)) // this process encoded it
+		}
+		p.decoded = true
+	}
+	return p.fields[i]
+}
+
+// Now implements sabot.Host.
+func (h host) Now() sabot.Micros { return h.p.now }
+
+// Watermark implements sabot.Host.
+func (h host) Watermark() sabot.Micros { return h.p.low }
+
+// Value implements sabot.Host. The value is a column of the key table; with a TTL a second one holds the time of its last use.
+func (h host) Value(d sabot.StateDecl) any {
+	p := h.p
+	col := len(p.schema)
+	p.add(arrow.Field{Name: d.Name, Type: d.Value, Nullable: true})
+	ttl := ttl{length: sabot.Micros(d.TTL.Microseconds()), onRead: d.OnRead, col: -1}
+	if d.TTL > 0 {
+		ttl.col = len(p.schema)
+		p.add(arrow.Field{Name: d.Name + ".used", Type: int64Type})
+	}
+	base := valueCell{p: p, col: col, ttl: ttl}
+	switch d.Value.ID() {
+	case arrow.FLOAT64:
+		return watch(p, &cell[float64]{valueCell: base, values: func() []float64 { return p.keys.Cols[col].Floats }})
+	case arrow.BOOL:
+		return watch(p, &cell[bool]{valueCell: base, values: func() []bool { return p.keys.Cols[col].Bools }})
+	case arrow.STRING:
+		return watch(p, &cell[string]{valueCell: base, values: func() []string { return p.keys.Cols[col].Texts }})
+	case arrow.BINARY:
+		return bytesCell{watch(p, &cell[string]{valueCell: base, values: func() []string { return p.keys.Cols[col].Texts }})}
+	}
+	return watch(p, &cell[int64]{valueCell: base, values: func() []int64 { return p.keys.Cols[col].Ints }})
+}
+
+func watch[T any](p *process, c *cell[T]) *cell[T] {
+	if c.ttl.col >= 0 {
+		p.ttls = append(p.ttls, c)
+	}
+	return c
+}
+
+// add adds a column to the key table.
+func (p *process) add(f arrow.Field) {
+	p.schema = append(p.schema, f)
+	p.keys = objstate.NewTable(p.schema)
+}
+
+// Timer implements sabot.Host.
+func (h host) Timer(d sabot.StateDecl, fire func(time.Time) error) sabot.TimerCell {
+	p := h.p
+	id := uint8(len(p.fire))
+	p.fire = append(p.fire, fire)
+	if d.Domain == sabot.ByEventTime {
+		if p.event == nil {
+			p.event = p.newTimers("timers", func(w sabot.Micros) sabot.Micros { return w })
+		}
+		return &timerCell{p.event, id}
+	}
+	if p.proc == nil {
+		p.proc = p.newTimers("ticks", nil)
+	}
+	return &timerCell{p.proc, id}
+}
+
+// timerBase is the width of the narrowest bucket of stored timers.
+const timerBase = 60_000_000
+
+func (p *process) newTimers(table string, before func(sabot.Micros) sabot.Micros) *timerState {
+	s := &timerState{p: p, set: timers.NewSet()}
+	p.state = append(p.state, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + table, Base: timerBase, Before: before,
+		Time: func(suffix []byte) sabot.Micros { return timerTime(endOf(suffix)) }}, s))
+	return s
+}
+
+// ttl is how long a value lives without being used.
+type ttl struct {
+	length sabot.Micros
+	onRead bool
+	col    int // that holds the time of last use; -1: it lives for ever
+}
+
+// expired tells whether what was used last at a time is gone at now. Without an event time nothing expires.
+func (t ttl) expired(used int64, now sabot.Micros) bool {
+	return now != sabot.NoTime && now != sabot.MaxMicros && now-sabot.Micros(used) >= t.length
+}
+
+// valueCell is what cells of all types share.
+type valueCell struct {
+	p   *process
+	col int
+	ttl ttl
+}
+
+// cell is a Value handle: the current key's slot of a column.
+type cell[T any] struct {
+	valueCell
+	values func() []T // the column, whose memory moves as it grows
+	log    []cellChange[T]
+}
+
+type cellChange[T any] struct {
+	slot  uint32
+	value T
+	used  int64
+	had   bool
+}
+
+func (c *cell[T]) has(slot uint32) bool { return c.p.keys.Cols[c.col].Valid[slot] }
+
+func (c *cell[T]) used(slot uint32) int64 {
+	if c.ttl.col < 0 {
+		return 0
+	}
+	return c.p.keys.Cols[c.ttl.col].Ints[slot]
+}
+
+// Get implements sabot.ValueCell.
+func (c *cell[T]) Get() (v T, ok bool) {
+	slot := c.p.slot
+	if !c.has(slot) {
+		return v, false
+	}
+	if c.ttl.col >= 0 {
+		if c.ttl.expired(c.used(slot), c.p.now) {
+			c.Clear()
+			return v, false
+		}
+		if c.ttl.onRead && c.p.now > sabot.Micros(c.used(slot)) {
+			c.note(slot)
+			c.p.keys.Cols[c.ttl.col].Ints[slot] = int64(c.p.now)
+			c.p.keys.Touch(slot)
+		}
+	}
+	return c.values()[slot], true
+}
+
+// Put implements sabot.ValueCell.
+func (c *cell[T]) Put(v T) {
+	slot := c.p.slot
+	c.note(slot)
+	c.set(slot, v, int64(c.p.now))
+}
+
+// Clear implements sabot.ValueCell.
+func (c *cell[T]) Clear() {
+	slot := c.p.slot
+	if !c.has(slot) {
+		return
+	}
+	c.note(slot)
+	c.clear(slot)
+}
+
+func (c *cell[T]) set(slot uint32, v T, used int64) {
+	if !c.has(slot) {
+		c.p.holds[slot]++
+		c.p.keys.Cols[c.col].Valid[slot] = true
+	}
+	c.values()[slot] = v
+	if c.ttl.col >= 0 {
+		c.p.keys.Cols[c.ttl.col].Ints[slot] = used
+	}
+	c.p.keys.Touch(slot)
+}
+
+func (c *cell[T]) clear(slot uint32) {
+	if c.has(slot) {
+		c.p.holds[slot]--
+		c.p.keys.Cols[c.col].Zero(slot)
+		c.p.keys.Touch(slot)
+	}
+}
+
+// note keeps a slot's value as it was, for undo.
+func (c *cell[T]) note(slot uint32) {
+	if len(c.log) == 0 {
+		c.p.logs = append(c.p.logs, c)
+	}
+	c.log = append(c.log, cellChange[T]{slot, c.values()[slot], c.used(slot), c.has(slot)})
+}
+
+func (c *cell[T]) undo() {
+	for i := len(c.log) - 1; i >= 0; i-- {
+		if l := c.log[i]; l.had {
+			c.set(l.slot, l.value, l.used)
+		} else {
+			c.clear(l.slot)
+		}
+	}
+}
+
+func (c *cell[T]) forget() { c.log = c.log[:0] }
+
+// sweep clears expired values among a few slots, a different few each time. The watermark is what has certainly passed.
+func (c *cell[T]) sweep(n int) {
+	for range min(n, c.p.keys.Slots()) {
+		c.p.cursor = (c.p.cursor + 1) % c.p.keys.Slots()
+		slot := uint32(c.p.cursor)
+		if c.has(slot) && c.ttl.expired(c.used(slot), c.p.low) {
+			c.p.holds[slot]++ // so that clear leaves the slot to release
+			c.clear(slot)
+			c.p.release(slot)
+		}
+	}
+}
+
+// bytesCell keeps bytes in a column of text.
+type bytesCell struct{ c *cell[string] }
+
+// Get implements sabot.ValueCell.
+func (b bytesCell) Get() ([]byte, bool) {
+	s, ok := b.c.Get()
+	return []byte(s), ok
+}
+
+// Put implements sabot.ValueCell.
+func (b bytesCell) Put(v []byte) { b.c.Put(string(v)) }
+
+// Clear implements sabot.ValueCell.
+func (b bytesCell) Clear() { b.c.Clear() }

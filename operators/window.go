@@ -1,0 +1,356 @@
+package operators
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/batch"
+	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstate/segment"
+)
+
+// WindowConfig describes a windowed aggregation in one lane.
+type WindowConfig struct {
+	Name      string
+	Spec      sabot.WindowSpec
+	In, Out   *arrow.Schema
+	KeyFields []arrow.Field
+}
+
+// emitRows is how many results a window operator collects before it passes them on.
+const emitRows = 8192
+
+// window aggregates rows by key in windows of event time. There is a table for each window that is open, kept under the window's end.
+type window struct {
+	cfg      WindowConfig
+	size     int64
+	slide    int64
+	lateness int64
+	aggs     []aggregate
+	at       []int // first accumulator of each aggregate
+	paneCol  int   // counts how often a window fired again; -1 without lateness
+	schema   segment.Schema
+	state    objstate.Handle
+	low      sabot.Micros
+
+	open  map[int64]*objstate.Table // by end
+	ends  []int64                   // of open windows, ascending
+	spare []*objstate.Table
+
+	decoder *rowkey.Decoder
+	out     *batch.Builder
+	times   []int64
+	hashes  []uint64
+	keys    rowkey.Column
+
+	rows  []int32
+	slots []uint32
+	again map[int64]map[uint32]bool // windows and slots that late rows have changed in this batch
+}
+
+// NewWindow returns a windowed aggregation. Windows are [start, end), aligned to the epoch. A window fires when the watermark reaches its end;
+// with lateness once more for each batch of rows that come while the watermark is below end + lateness. A row none of whose windows is still
+// kept is late. Integer sums that would overflow refuse the row.
+func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
+	w := &window{cfg: cfg, size: cfg.Spec.Size.Microseconds(), slide: cfg.Spec.Slide.Microseconds(), lateness: cfg.Spec.Lateness.Microseconds(),
+		paneCol: -1, low: store.Watermark(), open: map[int64]*objstate.Table{}, out: batch.NewBuilder(cfg.Out), keys: rowkey.Column{Offsets: []int32{0}}}
+	for i, a := range cfg.Spec.Aggs {
+		agg, err := newAggregate(a, cfg.In)
+		if err != nil {
+			return nil, fmt.Errorf("aggregate %q: %w", a.Name, err)
+		}
+		w.aggs = append(w.aggs, agg)
+		w.at = append(w.at, len(w.schema))
+		for _, f := range agg.accumulators() {
+			f.Name = fmt.Sprintf("%d.%s", i, f.Name)
+			w.schema = append(w.schema, f)
+		}
+	}
+	if w.lateness > 0 {
+		w.paneCol = len(w.schema)
+		w.schema = append(w.schema, arrow.Field{Name: "pane", Type: int64Type})
+	}
+	var err error
+	if w.decoder, err = rowkey.NewDecoder(cfg.KeyFields); err != nil {
+		return nil, err
+	}
+	w.state = store.Add(objstate.Spec{Name: cfg.Name, Schema: w.schema, Base: w.slide, Time: endOf,
+		Before: func(low sabot.Micros) sabot.Micros { return w.kept(low) + 1 }}, (*windowState)(w))
+	return w, nil
+}
+
+// kept returns the greatest end of a window that is no longer kept at a watermark.
+func (w *window) kept(low sabot.Micros) sabot.Micros {
+	if low == sabot.MaxMicros {
+		return low - 1
+	}
+	return max(low, sabot.NoTime+sabot.Micros(w.lateness)) - sabot.Micros(w.lateness)
+}
+
+// endOf reads a window's end from its suffix.
+func endOf(suffix []byte) sabot.Micros {
+	return sabot.Micros(binary.BigEndian.Uint64(suffix) ^ 1<<63)
+}
+
+func (w *window) Batch(b *batch.Batch, out Collector) error {
+	defer b.Release()
+	w.state.Ready()
+	for _, a := range w.aggs {
+		a.bind(b)
+	}
+	w.again = nil
+	var late []int32
+	cell, last := int64(0), int64(0) // the current run lies in [cell, last)
+	w.rows = w.rows[:0]
+	flush := func() error {
+		if len(w.rows) == 0 {
+			return nil
+		}
+		isLate, err := w.add(b, cell, out)
+		if isLate {
+			late = append(late, w.rows...)
+		}
+		w.rows = w.rows[:0]
+		return err
+	}
+	err := each(b, func(i int32) error {
+		t := b.Times[i]
+		if t >= cell && t < last {
+			w.rows = append(w.rows, i)
+			return nil
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		m := t % w.slide
+		if m < 0 {
+			m += w.slide
+		}
+		cell = t - m
+		last = cell + w.slide
+		w.rows = append(w.rows, i)
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err == nil {
+		err = w.fireAgain(out)
+	}
+	if err != nil || len(late) == 0 {
+		return err
+	}
+	b.Retain()
+	return out.Late(selected(b, late))
+}
+
+// add adds the collected rows, whose times lie in one slide from cell on, to each of their windows that is still kept.
+func (w *window) add(b *batch.Batch, cell int64, out Collector) (late bool, err error) {
+	kept, late := int64(w.kept(w.low)), true
+	for end := cell + w.slide; end <= cell+w.size; end += w.slide {
+		if w.low != sabot.NoTime && end <= kept {
+			continue
+		}
+		late = false
+		if err := w.addTo(b, end, out); err != nil {
+			return false, err
+		}
+	}
+	return late, nil
+}
+
+func (w *window) addTo(b *batch.Batch, end int64, out Collector) error {
+	t := w.table(end)
+	w.slots = slices.Grow(w.slots[:0], len(w.rows))[:len(w.rows)]
+	t.UpsertBatch(b.Hashes, b.Keys, w.rows, w.slots)
+	rows, slots := w.rows, w.slots
+	for i, a := range w.aggs {
+		bad := a.update(t, w.at[i], rows, slots, nil)
+		if len(bad) == 0 {
+			continue
+		}
+		for _, k := range bad {
+			for j := range w.aggs[:i] {
+				w.aggs[j].undo(t, w.at[j], rows[k], slots[k])
+			}
+			reason := fmt.Sprintf("the sum of column %q overflows in the window that ends at %s", w.cfg.Spec.Aggs[i].Column, sabot.Micros(end).Time())
+			if err := out.Dead(b, int(rows[k]), reason); err != nil {
+				return err
+			}
+		}
+		rows, slots = drop(rows, bad), drop(slots, bad)
+	}
+	for _, s := range slots {
+		t.Touch(s)
+	}
+	if w.low != sabot.NoTime && end <= int64(w.low) {
+		w.changed(end, slots)
+	}
+	return nil
+}
+
+// drop returns v without the positions of bad, which ascend.
+func drop[T any](v []T, bad []int) []T {
+	out := make([]T, 0, len(v))
+	for i, x := range v {
+		if _, is := slices.BinarySearch(bad, i); !is {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// table returns the table of the window that ends at end.
+func (w *window) table(end int64) *objstate.Table {
+	if t := w.open[end]; t != nil {
+		return t
+	}
+	var t *objstate.Table
+	if n := len(w.spare); n > 0 {
+		t, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		t = objstate.NewTable(w.schema)
+	}
+	w.open[end] = t
+	i, _ := slices.BinarySearch(w.ends, end)
+	w.ends = slices.Insert(w.ends, i, end)
+	return t
+}
+
+func (w *window) close(end int64) {
+	t := w.open[end]
+	t.Reset()
+	if len(w.spare) < 64 {
+		w.spare = append(w.spare, t)
+	}
+	delete(w.open, end)
+}
+
+// changed notes slots of a window that has fired already.
+func (w *window) changed(end int64, slots []uint32) {
+	if w.again == nil {
+		w.again = map[int64]map[uint32]bool{}
+	}
+	if w.again[end] == nil {
+		w.again[end] = map[uint32]bool{}
+	}
+	for _, s := range slots {
+		w.again[end][s] = true
+	}
+}
+
+// fireAgain emits new panes of what late rows have changed. A key that was not there when its window fired begins with pane 0.
+func (w *window) fireAgain(out Collector) error {
+	if len(w.again) == 0 {
+		return nil
+	}
+	for _, end := range w.ends {
+		t := w.open[end]
+		slots := make([]uint32, 0, len(w.again[end]))
+		for s := range w.again[end] {
+			slots = append(slots, s)
+		}
+		slices.Sort(slots)
+		for _, s := range slots {
+			if err := w.emit(t, s, end); err != nil {
+				return err
+			}
+			t.Cols[w.paneCol].Ints[s]++
+		}
+	}
+	return w.flush(out)
+}
+
+func (w *window) Watermark(low sabot.Micros, out Collector) error {
+	w.state.Ready()
+	was := w.low
+	w.low = low
+	kept := int64(w.kept(low))
+	n := 0
+	for ; n < len(w.ends) && w.ends[n] <= int64(low); n++ {
+		end := w.ends[n]
+		if was == sabot.NoTime || end > int64(was) {
+			if err := w.fire(end, out); err != nil {
+				return err
+			}
+		}
+	}
+	done := 0
+	for done < n && w.ends[done] <= kept {
+		w.close(w.ends[done])
+		done++
+	}
+	w.ends = slices.Delete(w.ends, 0, done)
+	return w.flush(out)
+}
+
+func (w *window) fire(end int64, out Collector) error {
+	t := w.open[end]
+	for s := range uint32(t.Slots()) {
+		if err := w.emit(t, s, end); err != nil {
+			return err
+		}
+		if w.paneCol >= 0 {
+			t.Cols[w.paneCol].Ints[s]++
+			t.Touch(s)
+		}
+	}
+	if len(w.times) >= emitRows {
+		return w.flush(out)
+	}
+	return nil
+}
+
+// emit adds the result of a slot to the output.
+func (w *window) emit(t *objstate.Table, slot uint32, end int64) error {
+	key := t.Key(slot)
+	if err := w.decoder.AppendTo(key, w.out); err != nil {
+		return err
+	}
+	col := len(w.cfg.KeyFields)
+	w.out.AppendInt(col, end-w.size)
+	w.out.AppendInt(col+1, end)
+	col += 2
+	for i, a := range w.aggs {
+		a.emit(t, w.at[i], slot, w.out, col+i)
+	}
+	if w.paneCol >= 0 {
+		w.out.AppendInt(col+len(w.aggs), t.Cols[w.paneCol].Ints[slot])
+	}
+	w.times = append(w.times, end-1)
+	w.hashes = append(w.hashes, t.Hash(slot))
+	w.keys.Bytes = append(w.keys.Bytes, key...)
+	w.keys.Offsets = append(w.keys.Offsets, int32(len(w.keys.Bytes)))
+	return nil
+}
+
+func (w *window) flush(out Collector) error {
+	n := len(w.times)
+	if n == 0 {
+		return nil
+	}
+	b := batch.New(w.cfg.Out, w.out.Build(), n, nil)
+	b.Times, b.Hashes, b.Keys = w.times, w.hashes, w.keys
+	w.times, w.hashes, w.keys = nil, nil, rowkey.Column{Offsets: []int32{0}}
+	return out.Emit(b)
+}
+
+// windowState is the window operator as a part of the lane's state.
+type windowState window
+
+// Freeze implements objstate.Part.
+func (s *windowState) Freeze(f *objstate.Frame) {
+	for _, end := range s.ends {
+		f.Table(s.open[end], binary.BigEndian.AppendUint64(nil, uint64(end)^1<<63), end)
+	}
+}
+
+// Load implements objstate.Part.
+func (s *windowState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
+	(*window)(s).table(int64(endOf(suffix))).LoadRow(hash, key, rows, i)
+}
