@@ -1,0 +1,36 @@
+GO ?= go
+export CGO_ENABLED = 0
+
+.PHONY: help run routes test lint fmt build bench proto clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: ## run the flights example on the records that the repository carries
+	@$(GO) run ./examples/flights
+
+routes: ## run the routes example on the same records
+	@$(GO) run ./examples/routes
+
+test: ## run all tests
+	$(GO) test ./...
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+fmt: ## format the code
+	gofmt -w .
+
+build: ## static binaries in bin/
+	$(GO) build -trimpath -o bin/ ./cmd/... ./examples/...
+
+bench: ## benchmarks of the hot loops, each beside a plain loop
+	$(GO) test -run '^$$' -bench . -benchtime 0.5s ./arrow/... ./exchange/... ./objstate/... ./operators/... ./timers/...
+
+proto: ## generate checkpoint/pb; needs protoc and protoc-gen-go
+	protoc --go_out=. --go_opt=module=github.com/sabot-stream/sabot checkpoint/pb/checkpoint.proto
+
+clean: ## remove what make run leaves: state and output
+	rm -rf .sabot out bin

@@ -1,0 +1,2 @@
+// Package connectors is a namespace for sources and sinks; each is a package of its own.
+package connectors

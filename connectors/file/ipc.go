@@ -1,0 +1,158 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/batch"
+)
+
+// arrowFile is an Arrow IPC file or stream.
+type arrowFile struct {
+	os     *os.File
+	file   *ipc.FileReader // nil: a stream
+	stream *ipc.Reader
+	i      int
+}
+
+func openArrowFile(path string) (a *arrowFile, err error) {
+	defer caught(path, &err)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
+	}
+	a = &arrowFile{os: f}
+	var magic [6]byte
+	_, err = f.ReadAt(magic[:], 0)
+	if err == nil && string(magic[:]) == "ARROW1" {
+		a.file, err = ipc.NewFileReader(f)
+	} else if err == nil {
+		a.stream, err = ipc.NewReader(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: it is no Arrow IPC file or stream, or cut short: %w", path, err))
+	}
+	return a, nil
+}
+
+func (a *arrowFile) schema() *arrow.Schema {
+	if a.file != nil {
+		return a.file.Schema()
+	}
+	return a.stream.Schema()
+}
+
+// next returns the next record, which the caller releases, or io.EOF.
+func (a *arrowFile) next() (arrow.RecordBatch, error) {
+	if a.file != nil {
+		if a.i >= a.file.NumRecords() {
+			return nil, io.EOF
+		}
+		rec, err := a.file.RecordBatchAt(a.i)
+		a.i++
+		return rec, err
+	}
+	rec, err := a.stream.Read()
+	if err == nil {
+		rec.Retain()
+	}
+	return rec, err
+}
+
+func (a *arrowFile) close() error {
+	if a.file != nil {
+		return errors.Join(a.file.Close(), a.os.Close())
+	}
+	a.stream.Release()
+	return a.os.Close()
+}
+
+func arrowSchema(path string) (*arrow.Schema, error) {
+	a, err := openArrowFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	s, err := batch.NormalizeSchema(a.schema())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// arrowReader reads an Arrow IPC file or stream. A position is the number of rows before it.
+type arrowReader struct {
+	path    string
+	in      *arrowFile
+	schema  *arrow.Schema
+	maxRows int
+	row     int64
+	skip    int64
+	rec     arrow.RecordBatch
+}
+
+func openArrow(path string, schema *arrow.Schema, rows int, at sabot.Position) (*arrowReader, error) {
+	row, err := rowPosition(path, at)
+	if err != nil {
+		return nil, err
+	}
+	in, err := openArrowFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &arrowReader{path: path, in: in, schema: schema, maxRows: rows, row: row, skip: row}, nil
+}
+
+// Read implements sabot.Reader.
+func (r *arrowReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
+	defer caught(r.path, &err)
+	if err := ctx.Err(); err != nil {
+		return c, err
+	}
+	for r.rec == nil {
+		rec, err := r.in.next()
+		if errors.Is(err, io.EOF) {
+			return c, io.EOF
+		}
+		if err != nil {
+			return c, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s after row %d: %w", r.path, r.row, err))
+		}
+		n := rec.NumRows()
+		if r.skip < n {
+			r.rec = rec.NewSlice(r.skip, n)
+		}
+		r.skip = max(0, r.skip-n)
+		rec.Release()
+	}
+	n := min(int64(r.maxRows), r.rec.NumRows())
+	part, rest := r.rec.NewSlice(0, n), r.rec
+	r.rec = nil
+	if n < rest.NumRows() {
+		r.rec = rest.NewSlice(n, rest.NumRows())
+	}
+	rest.Release()
+	r.row += n
+	c = sabot.Chunk{After: sabot.Position(fmt.Sprintf("row %d", r.row))}
+	if r.in.file != nil {
+		c.Done = float64(r.in.i) / float64(max(1, r.in.file.NumRecords()))
+	}
+	c.Rows, err = ordered(part, r.schema)
+	return c, err
+}
+
+// Close implements sabot.Reader.
+func (r *arrowReader) Close() error {
+	if r.rec != nil {
+		r.rec.Release()
+		r.rec = nil
+	}
+	return r.in.close()
+}

@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sabot-stream/sabot/exchange"
+)
+
+// cutter collects the lanes' parts of the one cut that is in flight.
+type cutter struct {
+	lanes    int
+	wakes    []chan struct{} // of the source lanes
+	want     atomic.Uint64
+	complete chan cutParts // one place: one cut in flight
+
+	mu    sync.Mutex
+	parts []*part
+}
+
+// cutParts are the parts of all lanes.
+type cutParts struct {
+	n     exchange.Cut
+	parts []*part
+}
+
+// newCutter returns a cutter; lanes and wakes are set before the lanes run.
+func newCutter() *cutter { return &cutter{complete: make(chan cutParts, 1)} }
+
+// ask makes the source lanes send barrier n.
+func (c *cutter) ask(n exchange.Cut) {
+	c.want.Store(uint64(n))
+	if c.lanes == 0 {
+		c.complete <- cutParts{n: n}
+	}
+	for _, w := range c.wakes {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// asked returns the number of the last barrier asked for.
+func (c *cutter) asked() exchange.Cut { return exchange.Cut(c.want.Load()) }
+
+// add takes one lane's part of cut n.
+func (c *cutter) add(n exchange.Cut, p *part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.parts = append(c.parts, p); len(c.parts) == c.lanes {
+		c.complete <- cutParts{n, c.parts}
+		c.parts = nil
+	}
+}

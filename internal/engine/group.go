@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/exchange"
+)
+
+// sectionBudget is how many bytes of output rows are kept in memory until they are published.
+const sectionBudget = 512 << 20
+
+// group is all that one worker runs of a job, as of one generation.
+type group struct {
+	w          *Worker
+	id         uint32
+	term       uint64
+	generation uint64
+	run        string
+	finished   bool // all input was read before this group began: only publishing is left
+	startRows  int64
+
+	root       atomic.Pointer[pb.Root] // newest committed
+	base       uint64                  // last cut reported
+	baseID     string
+	sources    []*sourceLane
+	keyed      []*keyedLane
+	inboxes    []*exchange.Inbox
+	cuts       *cutter
+	progress   *progress
+	outputs    *outputs
+	publisher  *publisher
+	compactor  *compactor
+	roots      chan *pb.Root // newest committed, for the publisher; one place
+	failed     chan error    // the first failure; one place
+	cancel     context.CancelFunc
+	goroutines sync.WaitGroup
+}
+
+// startGroup builds a group as of root and starts its goroutines. They end at stop.
+func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*group, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	pg := root.Groups[id]
+	g := &group{w: w, id: id, term: root.Term, generation: pg.Generation, run: root.Run, finished: root.Ended, startRows: rowsBefore(root),
+		base: pg.Cut, baseID: pg.CutId, roots: make(chan *pb.Root, 1), failed: make(chan error, 1), cancel: cancel}
+	g.cuts, g.progress = newCutter(), newProgress()
+	g.root.Store(root)
+	cache := newSectionCache(sectionBudget)
+	g.outputs = newOutputs(root, w.sinks(), cache)
+	g.publisher = newPublisher(w, root.Run, cache, g.fail)
+	g.compactor = newCompactor(g)
+	if !g.finished {
+		if err := g.build(ctx, root); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	for _, l := range g.sources {
+		g.cuts.wakes = append(g.cuts.wakes, l.wake)
+	}
+	g.cuts.lanes = len(g.sources) + len(g.keyed)
+	g.progress.lanes = int64(g.cuts.lanes)
+	for _, l := range g.sources {
+		g.goroutines.Go(func() { g.fail(l.run(ctx)) })
+	}
+	for _, l := range g.keyed {
+		g.goroutines.Go(func() { g.fail(l.run(ctx)) })
+	}
+	g.goroutines.Go(func() { g.fail(g.serveCuts(ctx)) })
+	g.goroutines.Go(func() { g.serveRoots(ctx) })
+	g.goroutines.Go(func() { g.compactor.serve(ctx) })
+	g.committed(root)
+	return g, nil
+}
+
+// stop ends the group's goroutines and waits for them.
+func (g *group) stop() {
+	g.cancel()
+	g.goroutines.Wait()
+	g.publisher.wg.Wait()
+	for _, in := range g.inboxes {
+		in.Drain()
+	}
+}
+
+// fail notes the group's first failure; nil and the end of the exchange are none.
+func (g *group) fail(err error) {
+	if err == nil || isStop(err) {
+		return
+	}
+	select {
+	case g.failed <- err:
+	default:
+	}
+}
+
+func (g *group) serveCuts(ctx context.Context) error {
+	for {
+		select {
+		case c := <-g.cuts.complete:
+			if err := g.commit(ctx, c); err != nil && ctx.Err() == nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (g *group) serveRoots(ctx context.Context) {
+	for {
+		select {
+		case root := <-g.roots:
+			g.publisher.start(ctx, root)
+			g.tellReaders(root)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tellReaders tells those who want to know which positions are committed.
+func (g *group) tellReaders(root *pb.Root) {
+	for _, l := range g.sources {
+		for _, s := range l.splits {
+			c := s.listener.Load()
+			if c == nil {
+				continue
+			}
+			for _, p := range committedSplits(root, s.in.name) {
+				if p.Id == string(s.split.ID) {
+					(*c).Committed(sabot.Position(p.Position))
+				}
+			}
+		}
+	}
+}
+
+// committed takes note of a new root.
+func (g *group) committed(root *pb.Root) {
+	g.root.Store(root)
+	select {
+	case <-g.roots: // an older one that nobody has looked at
+	default:
+	}
+	g.roots <- root
+}
+
+// pending tells whether a cut would commit something besides rows.
+func (g *group) pending() bool {
+	return g.publisher.pending() || g.compactor.pending() || g.outputs.anyDue(g.w.cfg.Clock.Now())
+}
+
+// rowsBefore returns how many rows had been read as of root.
+func rowsBefore(root *pb.Root) (n int64) {
+	for _, src := range root.Sources {
+		for _, s := range src.Splits {
+			n += s.Rows
+		}
+	}
+	return n
+}
+
+// Stats returns the job's state for a person who watches it; ok is false before the first assignment.
+func (w *Worker) Stats() (st Stats, ok bool) {
+	w.mu.Lock()
+	g, restarts := w.group, w.restarts
+	w.mu.Unlock()
+	if g == nil {
+		return Stats{Restarts: restarts}, false
+	}
+	root := g.root.Load()
+	st = Stats{RowsIn: g.startRows + g.progress.rows.Load(), Late: root.Late, Dead: root.Dead, Epoch: root.Epoch, Committed: time.UnixMicro(root.CommittedUs),
+		Ended: g.progress.ended(), ResumedAt: g.startRows, Watermark: sabot.NoTime, Restarts: restarts}
+	sinks := map[string]bool{}
+	for _, n := range w.cfg.Graph.Nodes {
+		if n.Spec.Kind == sabot.KindSink {
+			sinks[n.Spec.Name] = true
+		}
+	}
+	for _, o := range root.Operators {
+		if sinks[o.Name] {
+			st.RowsOut += o.RowsIn
+		}
+	}
+	for _, o := range root.Outputs {
+		if o.Closed {
+			st.Waiting++
+		}
+	}
+	st.Done, st.Watermark = reading(root)
+	return st, true
+}
+
+// reading returns the share of the bounded input that root has read, and the least watermark of its splits that are not ended.
+func reading(root *pb.Root) (done float64, low sabot.Micros) {
+	var total, read float64
+	low = sabot.MaxMicros
+	for _, src := range root.Sources {
+		for _, s := range src.Splits {
+			size := float64(max(1, s.Bytes))
+			total += size
+			read += size * s.Done
+			if s.Ended {
+				continue
+			}
+			w := sabot.NoTime
+			if s.HasWatermark {
+				w = sabot.Micros(s.WatermarkUs)
+			}
+			low = min(low, w)
+		}
+	}
+	return read / max(1, total), low
+}

@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+)
+
+// progress is what the lanes of a group tell of their work, to be read from any goroutine.
+type progress struct {
+	rows  atomic.Int64 // read, since the group started
+	lanes int64        // set before the lanes run
+	done  atomic.Int64 // lanes that have seen the end of input
+}
+
+func newProgress() *progress { return &progress{} }
+
+func (p *progress) laneEnded() { p.done.Add(1) }
+
+// ended tells whether every lane has seen the end of input.
+func (p *progress) ended() bool { return p.done.Load() == p.lanes }
+
+// Stats is a job's state for a person who watches it.
+type Stats struct {
+	RowsIn, RowsOut int64 // since the run began; RowsOut as committed
+	Late, Dead      int64 // as committed
+	Done            float64
+	Watermark       sabot.Micros // as committed; NoTime: none
+	Epoch           uint64
+	Committed       time.Time // of the last checkpoint
+	Ended           bool      // all input is read
+	Waiting         int       // outputs to publish
+	Restarts        int
+	ResumedAt       int64 // rows that had been read when this process took the job over
+}

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/objstate"
+)
+
+// encoded is one part of a cut, ready to be packed.
+type encoded struct {
+	*part
+	segments []segmentBytes
+	sections []sectionBytes
+}
+
+type segmentBytes struct {
+	meta objstate.Meta
+	data []byte
+}
+
+type sectionBytes struct {
+	sink, rng string
+	schema    *arrow.Schema
+	data      []byte
+	recs      []arrow.RecordBatch
+	rows      int64
+}
+
+// commit turns the lanes' parts of a cut into packs and a report, uploads the ones and sends the other.
+func (g *group) commit(ctx context.Context, c cutParts) error {
+	parts, err := encodeParts(ctx, c.parts)
+	if err != nil {
+		return err
+	}
+	p := &packs{name: func() string {
+		return g.w.cfg.Paths.Pack(g.term, uint64(c.n), g.w.cfg.Clock.Random(8))
+	}}
+	r := &pb.Report{Group: g.id, Term: g.term, Generation: g.generation, Run: g.run, Cut: uint64(c.n), CutId: g.w.cfg.Clock.Random(8),
+		Base: g.base, BaseId: g.baseID, Ended: len(parts) > 0 || g.finished}
+	ops := map[string]counts{}
+	slices.SortFunc(parts, func(a, b *encoded) int {
+		return cmp.Or(cmp.Compare(a.lane.stage, b.lane.stage), cmp.Compare(a.lane.index, b.lane.index))
+	})
+	for _, e := range parts {
+		g.reportPart(r, p, e)
+		for name, n := range e.counts {
+			ops[name] = ops[name].plus(n)
+		}
+		r.Ended = r.Ended && e.ended
+	}
+	if g.finished { // nothing runs any more, but the report still covers all that the group owns
+		g.reportFinished(r)
+	}
+	for name, n := range ops {
+		r.Operators = append(r.Operators, &pb.OperatorCounts{Name: name, RowsIn: n.in, RowsOut: n.out, Late: n.late, Dead: n.dead})
+		r.Late += n.late
+		r.Dead += n.dead
+	}
+	slices.SortFunc(r.Operators, func(a, b *pb.OperatorCounts) int { return cmp.Compare(a.Name, b.Name) })
+	g.outputs.report(r, p, parts, g.w.cfg.Clock.Now())
+	g.publisher.report(r)
+	g.compactor.report(r, p)
+	r.Objects = append(p.objs, r.Objects...)
+	if err := g.w.upload(ctx, p); err != nil {
+		return fmt.Errorf("upload cut %d: %w", c.n, err)
+	}
+	g.base, g.baseID = r.Cut, r.CutId
+	return g.w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Report{Report: r}})
+}
+
+// encodeParts sorts and encodes what the lanes froze, side by side.
+func encodeParts(ctx context.Context, parts []*part) ([]*encoded, error) {
+	out := make([]*encoded, len(parts))
+	eg, _ := errgroup.WithContext(ctx)
+	for i, p := range parts {
+		out[i] = &encoded{part: p}
+		eg.Go(func() error { return out[i].encode() })
+	}
+	return out, eg.Wait()
+}
+
+func (e *encoded) encode() error {
+	if e.frozen != nil {
+		err := e.frozen.Encode(func(seg []byte, m objstate.Meta) error {
+			e.segments = append(e.segments, segmentBytes{m, seg})
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("encode state of stage %d lane %d: %w", e.lane.stage, e.lane.index, err)
+		}
+	}
+	for _, r := range e.rows {
+		data, recs, err := encodeSection(r.schema, r.batches)
+		if err != nil {
+			return fmt.Errorf("sink %q: %w", r.sink, err)
+		}
+		e.sections = append(e.sections, sectionBytes{r.sink, r.rng, r.schema, data, recs, r.n})
+	}
+	return nil
+}
+
+// reportPart adds a lane's splits, partitions and dead letters.
+func (g *group) reportPart(r *pb.Report, p *packs, e *encoded) {
+	for _, s := range e.splits {
+		r.Splits = append(r.Splits, &pb.ReportSplit{Source: s.source, Id: string(s.id), Position: string(s.position), Rows: s.rows,
+			WatermarkUs: int64(s.low), HasWatermark: s.low != sabot.NoTime, Ended: s.ended, Done: s.done, Dead: s.dead})
+	}
+	refs := map[rowkey.Range][]*pb.Reference{}
+	for _, s := range e.segments {
+		o, off := p.add(s.data)
+		for _, rng := range s.meta.Ranges {
+			refs[rng] = append(refs[rng], &pb.Reference{Table: s.meta.Table, Object: o, Offset: off, Length: int64(len(s.data)), Crc: s.meta.Info.CRC,
+				BucketLo: int64(s.meta.Bucket.Lo), BucketHi: int64(s.meta.Bucket.Hi), Rows: int64(s.meta.Info.Rows), Cut: r.Cut, Lo: rng.Lo, Hi: rng.Hi})
+		}
+	}
+	var expired []*pb.Expiry
+	if e.frozen != nil {
+		for _, x := range e.frozen.Expired() {
+			expired = append(expired, &pb.Expiry{Table: x.Table, BeforeUs: int64(x.Before)})
+		}
+	}
+	for _, rng := range e.lane.ranges {
+		rp := &pb.ReportPartition{Stage: uint32(e.lane.stage), Lo: rng.Lo, Hi: rng.Hi, WatermarkUs: int64(e.low), HasWatermark: e.low != sabot.NoTime,
+			Expired: expired, Refs: refs[rng]}
+		r.Partitions = append(r.Partitions, rp)
+	}
+	r.TimersDropped += e.dropped
+	if len(e.dead) > 0 {
+		r.DeadSections = append(r.DeadSections, &pb.DeadSection{Section: p.section(e.dead, e.deaths), Cut: r.Cut, Index: uint32(len(r.DeadSections))})
+	}
+}
+
+// reportFinished repeats the committed splits and partitions of a job whose input has ended.
+func (g *group) reportFinished(r *pb.Report) {
+	root := g.root.Load()
+	for _, src := range root.Sources {
+		for _, s := range src.Splits {
+			r.Splits = append(r.Splits, &pb.ReportSplit{Source: src.Name, Id: s.Id, Position: s.Position, Rows: s.Rows, WatermarkUs: s.WatermarkUs,
+				HasWatermark: s.HasWatermark, Ended: s.Ended, Done: s.Done, Dead: s.Dead})
+		}
+	}
+	for _, st := range root.Stages {
+		for _, p := range st.Partitions {
+			r.Partitions = append(r.Partitions, &pb.ReportPartition{Stage: st.Id, Lo: p.Lo, Hi: p.Hi, WatermarkUs: p.WatermarkUs, HasWatermark: p.HasWatermark})
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/exchange"
+	"github.com/sabot-stream/sabot/internal/bind"
+	"github.com/sabot-stream/sabot/internal/clock"
+	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstore"
+)
+
+// Coordinator is the worker's end of its connection. Messages are not changed after they are sent.
+type Coordinator interface {
+	Send(context.Context, *pb.FromWorker) error
+	Recv(context.Context) (*pb.ToWorker, error)
+}
+
+// Config is what a worker works with. All fields but DeadLetters are required.
+type Config struct {
+	Graph       *bind.Graph
+	Impl        func(node string) any // connectors and functions by node name
+	DeadLetters sabot.Sink            // nil: JSONL in the bucket
+	Bucket      objstore.Bucket
+	Paths       checkpoint.Paths
+	Conn        Coordinator
+	Clock       clock.Clock
+	Log         *slog.Logger
+	Lanes       int  // goroutines per stage
+	Rate        int  // rows per second that all sources may give; 0: no limit
+	FailOnBad   bool // stop at the first dead letter
+}
+
+// Worker runs a group as its coordinator tells it.
+type Worker struct {
+	cfg    Config
+	nudges chan struct{}
+
+	mu       sync.Mutex
+	group    *group
+	restarts int
+}
+
+// maxPanics is how often a job is started again after a panic in user code.
+const maxPanics = 3
+
+// New returns a worker.
+func New(cfg Config) *Worker {
+	return &Worker{cfg: cfg, nudges: make(chan struct{}, 1)}
+}
+
+// nudge makes the worker tell the coordinator soon that there is something to cut.
+func (w *Worker) nudge() {
+	select {
+	case w.nudges <- struct{}{}:
+	default:
+	}
+}
+
+// sinks returns the committed sinks by node name.
+func (w *Worker) sinks() map[string]sabot.Sink {
+	m := map[string]sabot.Sink{}
+	for _, n := range w.cfg.Graph.Nodes {
+		if n.Spec.Kind == sabot.KindSink {
+			m[n.Spec.Name] = w.cfg.Impl(n.Spec.Name).(sabot.Sink)
+		}
+	}
+	return m
+}
+
+// Run serves the coordinator until it says Stop, the context ends, or the job cannot go on; that error is also told to the coordinator.
+func (w *Worker) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := w.serve(ctx)
+	if g := w.setGroup(nil); g != nil {
+		g.stop()
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Failed{Failed: &pb.Failed{Error: err.Error(), Kind: sabot.KindOf(err).String()}}})
+	}
+	return err
+}
+
+func (w *Worker) serve(ctx context.Context) error {
+	inbox, recvErr := w.receive(ctx)
+	if err := w.register(ctx); err != nil {
+		return err
+	}
+	tick := w.cfg.Clock.NewTimer(progressEvery)
+	defer func() { tick.Stop() }()
+	var failures backoff
+	for {
+		var ended <-chan error
+		g := w.current()
+		if g != nil {
+			ended = g.failed
+		}
+		select {
+		case m := <-inbox:
+			stop, err := w.handle(ctx, m)
+			if stop || err != nil {
+				return err
+			}
+		case err := <-recvErr:
+			return err
+		case err := <-ended:
+			w.setGroup(nil)
+			g.stop()
+			if err := w.failure(ctx, &failures, err); err != nil {
+				return err
+			}
+		case <-w.nudges:
+			w.progress(ctx)
+		case <-tick.C():
+			tick = w.cfg.Clock.NewTimer(progressEvery)
+			w.progress(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// progressEvery is how often the worker tells of its progress.
+const progressEvery = 10 * time.Millisecond
+
+func (w *Worker) receive(ctx context.Context) (<-chan *pb.ToWorker, <-chan error) {
+	inbox, failed := make(chan *pb.ToWorker), make(chan error, 1)
+	go func() {
+		for {
+			m, err := w.cfg.Conn.Recv(ctx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case inbox <- m:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return inbox, failed
+}
+
+func (w *Worker) register(ctx context.Context) error {
+	return w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{
+		Worker: "local", Fingerprint: w.cfg.Graph.Fingerprint()}}})
+}
+
+func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err error) {
+	g := w.current()
+	switch m := m.Message.(type) {
+	case *pb.ToWorker_Assignment:
+		return false, w.restart(ctx, m.Assignment.Root, m.Assignment.Group)
+	case *pb.ToWorker_Refused:
+		if g == nil || g.baseID != m.Refused.CutId {
+			return false, nil // of a group that has gone already
+		}
+		w.cfg.Log.Warn("cut refused, starting again from the last commit", "cut", m.Refused.Cut, "reason", m.Refused.Reason)
+		return false, w.restart(ctx, m.Refused.Root, g.id)
+	case *pb.ToWorker_Cut:
+		if g != nil && g.term == m.Cut.Term && g.generation == m.Cut.Generation {
+			g.cuts.ask(exchange.Cut(m.Cut.Cut))
+		}
+	case *pb.ToWorker_Committed:
+		if g != nil {
+			g.committed(m.Committed.Root)
+		}
+	case *pb.ToWorker_Compaction:
+		if g != nil {
+			g.compactor.offer(m.Compaction)
+		}
+	case *pb.ToWorker_Stop:
+		return true, nil
+	}
+	return false, nil
+}
+
+func (w *Worker) restart(ctx context.Context, root *pb.Root, id uint32) error {
+	if g := w.setGroup(nil); g != nil {
+		g.stop()
+	}
+	g, err := startGroup(ctx, w, root, id)
+	if err != nil {
+		return err
+	}
+	w.setGroup(g)
+	return nil
+}
+
+func (w *Worker) current() *group {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.group
+}
+
+func (w *Worker) setGroup(g *group) (old *group) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old, w.group = w.group, g
+	return old
+}
+
+// backoff counts failures of a group.
+type backoff struct {
+	n    int
+	last time.Time
+}
+
+// failure decides what a group's failure means: a fault that may pass, or a panic for the first times, starts it again from the last commit;
+// anything else ends the job.
+func (w *Worker) failure(ctx context.Context, b *backoff, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	now := w.cfg.Clock.Now()
+	if now.Sub(b.last) > 10*time.Minute {
+		b.n = 0
+	}
+	b.n, b.last = b.n+1, now
+	var crash *PanicError
+	var storage *objstate.StorageError
+	switch {
+	case errors.As(err, &crash):
+		w.cfg.Log.Error("user code panicked", "operator", crash.Operator, "where", crash.Where, "panic", crash.Value, "stack", string(crash.Stack))
+		if b.n > maxPanics {
+			return sabot.WithKind(sabot.Invalid, fmt.Errorf("%w (after %d restarts from the last commit)", err, maxPanics))
+		}
+	case sabot.KindOf(err) == sabot.Retry || errors.As(err, &storage) && sabot.KindOf(err) != sabot.Corrupt:
+	default:
+		return err
+	}
+	wait := min(50*time.Millisecond<<min(b.n, 10), 10*time.Second)
+	w.cfg.Log.Warn("starting again from the last commit", "wait", wait, "error", err)
+	w.mu.Lock()
+	w.restarts++
+	w.mu.Unlock()
+	if err := w.cfg.Clock.Sleep(ctx, wait); err != nil {
+		return err
+	}
+	return w.register(ctx)
+}
+
+// progress tells the coordinator what there is to cut.
+func (w *Worker) progress(ctx context.Context) {
+	g := w.current()
+	if g == nil {
+		return
+	}
+	_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{
+		Generation: g.generation, Rows: g.progress.rows.Load(), Pending: g.pending(), Ended: g.progress.ended()}}}) // Recv tells of a lost connection
+}

@@ -1,0 +1,194 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+	"golang.org/x/term"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/internal/engine"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitSignals = 128 // plus the signal's number
+)
+
+// Option changes what Main does for parameters P.
+type Option[P any] func(*mainOptions[P])
+
+type mainOptions[P any] struct {
+	afterEnd func(context.Context, P, io.Writer) error
+	about    string
+}
+
+// AfterEnd makes Main call f once the job has ended and all its output is published; also when it had ended before. What f writes follows the
+// job's own closing lines.
+func AfterEnd[P any](f func(context.Context, P, io.Writer) error) Option[P] {
+	return func(o *mainOptions[P]) { o.afterEnd = f }
+}
+
+// About sets the description that --help shows.
+func About[P any](text string) Option[P] {
+	return func(o *mainOptions[P]) { o.about = text }
+}
+
+// flags are the engine's flags: how the job runs. None of them changes results.
+type flags struct {
+	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL." default:".sabot" placeholder:"URL"`
+	Fresh       bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
+	Checkpoint  time.Duration   `help:"Time between checkpoints." default:"1s" placeholder:"DURATION"`
+	Partitions  int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
+	Lanes       int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
+	Rate        int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
+	Lease       time.Duration   `help:"How long a stopped process keeps its job." default:"5s" placeholder:"DURATION"`
+	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
+	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
+	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
+	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
+	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
+	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
+}
+
+// commandLine is the job's parameters and the engine's flags.
+type commandLine[P any] struct {
+	Params P     `embed:""`
+	Engine flags `embed:"" group:"How it runs"`
+}
+
+// Main runs the job that build returns, with the command line of the process, and exits. P is a struct whose fields are the job's parameters:
+// flags with the tags help, default, enum and so on of github.com/alecthomas/kong. Every flag --some-name is also read from SABOT_SOME_NAME and
+// from the file that --config names.
+func Main[P any](build func(P) *sabot.Job, opts ...Option[P]) {
+	ctx, stop := signals()
+	code := mainWith(ctx, os.Args, os.Stdout, os.Stderr, build, opts...)
+	stop()
+	os.Exit(code)
+}
+
+// signalError is the cause of a context that a signal ended.
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return "stopped by signal: " + e.Signal.String() }
+
+// signals returns a context that the first interrupt or termination ends; a second one ends the process at once, which loses nothing.
+func signals() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		first, ok := <-c
+		if !ok {
+			return
+		}
+		cancel(signalError{first.(syscall.Signal)})
+		if second, ok := <-c; ok {
+			os.Exit(exitSignals + int(second.(syscall.Signal)))
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(c)
+		close(c)
+		cancel(nil)
+	}
+}
+
+// mainWith is Main with everything of the process passed in; it returns the exit code.
+func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Writer, build func(P) *sabot.Job, opts ...Option[P]) int {
+	var o mainOptions[P]
+	for _, opt := range opts {
+		opt(&o)
+	}
+	var cl commandLine[P]
+	exited := -1
+	parser, err := kong.New(&cl, kong.Name(filepath.Base(args[0])), kong.Description(o.about), kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }), kong.DefaultEnvars("SABOT"), kong.Configuration(kongyaml.Loader),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
+	if err != nil {
+		fmt.Fprintln(stderr, "error: the job's parameters:", err)
+		return exitUsage
+	}
+	_, err = parser.Parse(args[1:])
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "error: %v\nRun %s --help for the flags.\n", err, filepath.Base(args[0]))
+		return exitUsage
+	}
+	return execute(ctx, cl, stdout, stderr, build, o)
+}
+
+func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job, o mainOptions[P]) int {
+	f := cl.Engine
+	r := &runner{out: stdout, opt: Options{Bucket: f.Bucket, Fresh: f.Fresh, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
+		Log: logger(stderr, f.LogLevel, f.LogFormat)}}
+	r.opt.Notice = func(text string) { fmt.Fprintln(stdout, text) }
+	r.opt.watch = func(ctx context.Context, stats func() (engine.Stats, bool)) {
+		file, ok := stdout.(*os.File)
+		show(ctx, stdout, ok && term.IsTerminal(int(file.Fd())), stats)
+	}
+	res, err := Run(ctx, build(cl.Params), r.opt)
+	var sig signalError
+	switch {
+	case errors.As(err, &sig):
+		fmt.Fprintf(stdout, "Stopped after checkpoint %d, %s rows read. Start the same command again to go on from there.\n", res.Epoch, grouped(res.RowsRead))
+		return exitSignals + int(sig.Signal)
+	case err != nil:
+		fmt.Fprintln(stderr, "error:", err)
+		if k := sabot.KindOf(err); k == sabot.Invalid {
+			return exitUsage
+		}
+		return exitFailed
+	}
+	fmt.Fprint(stdout, res.String())
+	if o.afterEnd != nil {
+		if err := o.afterEnd(ctx, cl.Params, stdout); err != nil {
+			fmt.Fprintln(stderr, "error:", err)
+			return exitFailed
+		}
+	}
+	return exitDone
+}
+
+type runner struct {
+	out io.Writer
+	opt Options
+}
+
+func logger(w io.Writer, level slog.Level, format string) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// grouped prints n with commas between thousands.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	var b strings.Builder
+	for i, c := range s {
+		if i > 0 && (len(s)-i)%3 == 0 && s[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}

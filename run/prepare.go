@@ -1,0 +1,213 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/batch"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/internal/bind"
+	"github.com/sabot-stream/sabot/internal/engine"
+)
+
+// described is what a source says of itself.
+type described struct {
+	schema *arrow.Schema
+	splits []sabot.Split
+}
+
+// prepare binds the job and returns the root to commit first: of a new run, or of one that goes on. A nil root: the job has finished.
+func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.Root, error) {
+	run := r.opt.Clock.Random(4)
+	resume := old != nil && !r.opt.Fresh
+	if resume {
+		run = old.Run
+	}
+	env := sabot.Env{Job: r.plan.Job, Run: run, Log: r.opt.Log, Now: r.opt.Clock.Now}
+	now, err := r.describe(ctx, env)
+	if err != nil && !(resume && old.FinishedUs != 0) {
+		return nil, nil, err
+	}
+	if resume && old.FinishedUs != 0 && err != nil {
+		return nil, nil, nil // its input has gone since; it has ended all the same
+	}
+	schemas := map[string]*arrow.Schema{}
+	for name, d := range now {
+		schemas[name] = d.schema
+	}
+	if resume {
+		if schemas, err = committedSchemas(old); err != nil {
+			return nil, nil, err
+		}
+	}
+	graph, err := bind.Bind(r.plan, r.job.Impl, schemas)
+	if err != nil {
+		return nil, nil, err
+	}
+	if resume {
+		root, err := r.resumed(old, graph, now)
+		return graph, root, err
+	}
+	if err := r.checkSinks(ctx, env, graph); err != nil {
+		return nil, nil, err
+	}
+	root, err := r.fresh(old, graph, now, run)
+	return graph, root, err
+}
+
+// describe asks all sources for their columns and splits, and reports all errors.
+func (r *localRun) describe(ctx context.Context, env sabot.Env) (map[string]described, error) {
+	out := map[string]described{}
+	var bad []error
+	for _, n := range r.plan.Nodes {
+		if n.Kind != sabot.KindSource {
+			continue
+		}
+		schema, splits, err := r.job.Impl(n.Name).(sabot.Source).Describe(ctx, env)
+		if err == nil {
+			schema, err = batch.NormalizeSchema(schema)
+		}
+		if err != nil {
+			bad = append(bad, fmt.Errorf("source %q (%s): %w", n.Name, n.At, err))
+			continue
+		}
+		out[n.Name] = described{schema, splits}
+	}
+	return out, errors.Join(bad...)
+}
+
+func (r *localRun) checkSinks(ctx context.Context, env sabot.Env, graph *bind.Graph) error {
+	var bad []error
+	for _, n := range graph.Nodes {
+		c, ok := r.job.Impl(n.Spec.Name).(sabot.Checker)
+		if !ok || n.Spec.Kind != sabot.KindSink && n.Spec.Kind != sabot.KindSinkNow {
+			continue
+		}
+		if err := c.Check(ctx, env, n.In[0]); err != nil {
+			bad = append(bad, fmt.Errorf("sink %q (%s): %w", n.Spec.Name, n.Spec.At, err))
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// fresh returns the root of a new run.
+func (r *localRun) fresh(old *pb.Root, graph *bind.Graph, now map[string]described, run string) (*pb.Root, error) {
+	plan, err := json.Marshal(r.plan)
+	if err != nil {
+		return nil, fmt.Errorf("encode the plan: %w", err)
+	}
+	s := checkpoint.Start{Job: r.plan.Job, Run: run, Plan: plan, Fingerprint: graph.Fingerprint(), Now: r.opt.Clock.Now()}
+	for _, n := range r.plan.Nodes {
+		if n.Kind != sabot.KindSource {
+			continue
+		}
+		src := &pb.Source{Name: n.Name, Schema: engine.SchemaBytes(now[n.Name].schema)}
+		for _, sp := range now[n.Name].splits {
+			src.Splits = append(src.Splits, &pb.Split{Id: string(sp.ID), Version: sp.Version, Bytes: sp.Bytes, Bounded: sp.Bounded})
+		}
+		s.Sources = append(s.Sources, src)
+	}
+	parts := r.opt.Partitions
+	if parts == 0 {
+		parts = defaultPartitions
+	}
+	for _, st := range graph.Stages {
+		if st.Keyed() {
+			s.Stages = append(s.Stages, &pb.Stage{Id: uint32(st.ID), Partitions: checkpoint.Partitions(parts)})
+		}
+	}
+	return checkpoint.FreshRoot(old, s), nil
+}
+
+// resumed returns the root by which this process goes on with old, or nil when the run has finished. What differs from the committed job is an
+// Invalid error that names all of it.
+func (r *localRun) resumed(old *pb.Root, graph *bind.Graph, now map[string]described) (*pb.Root, error) {
+	var differs []string
+	if old.Fingerprint != graph.Fingerprint() {
+		var was sabot.Plan
+		if err := json.Unmarshal(old.Plan, &was); err != nil {
+			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("decode the plan of the last checkpoint: %w", err))
+		}
+		d := bind.Diff(&was, r.plan)
+		if len(d) == 0 {
+			d = []string{"the columns or types of an operator are others"}
+		}
+		differs = append(differs, d...)
+	}
+	for _, st := range old.Stages {
+		if n := len(st.Partitions); r.opt.Partitions != 0 && r.opt.Partitions != n {
+			differs = append(differs, fmt.Sprintf("--partitions is %d, the job has %d", r.opt.Partitions, n))
+			break
+		}
+	}
+	unread := map[string][]string{}
+	for _, src := range old.Sources {
+		d, more := compareSplits(src, now[src.Name].splits)
+		differs = append(differs, d...)
+		unread[src.Name] = more
+	}
+	if len(differs) > 0 {
+		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("job %q cannot go on from its last checkpoint in bucket %s:\n  %s\n"+
+			"Undo the change to go on, choose another --bucket, or start over with --fresh", r.plan.Job, r.opt.Bucket, strings.Join(differs, "\n  ")))
+	}
+	for name, more := range unread {
+		if len(more) > 0 {
+			r.opt.Notice(fmt.Sprintf("Not read, because they came after the job's first start: %s (source %q).", strings.Join(more, ", "), name))
+		}
+	}
+	if old.FinishedUs != 0 {
+		return nil, nil
+	}
+	root := checkpoint.TakeOver(old)
+	for _, src := range root.Sources {
+		src.Unread = unread[src.Name]
+	}
+	if rows := checkpoint.RowsRead(old); rows > 0 || old.Epoch > 0 {
+		r.opt.Notice(fmt.Sprintf("Resuming job %q from checkpoint %d: %s rows read so far.", r.plan.Job, old.Epoch, grouped(rows)))
+	}
+	return root, nil
+}
+
+// compareSplits says what has changed of the splits that the run reads, and which have come since.
+func compareSplits(src *pb.Source, now []sabot.Split) (differs, unread []string) {
+	for _, was := range src.Splits {
+		i := slices.IndexFunc(now, func(s sabot.Split) bool { return string(s.ID) == was.Id })
+		switch {
+		case i < 0:
+			differs = append(differs, fmt.Sprintf("input %s of source %q is no longer there", was.Id, src.Name))
+		case now[i].Version != was.Version:
+			differs = append(differs, fmt.Sprintf("input %s of source %q has changed since the job's first start (%s, now %s)", was.Id, src.Name,
+				was.Version, now[i].Version))
+		}
+	}
+	for _, s := range now {
+		if !slices.ContainsFunc(src.Splits, func(was *pb.Split) bool { return was.Id == string(s.ID) }) {
+			unread = append(unread, string(s.ID))
+		}
+	}
+	return differs, unread
+}
+
+// committedSchemas returns the sources' columns as the root keeps them.
+func committedSchemas(root *pb.Root) (map[string]*arrow.Schema, error) {
+	out := map[string]*arrow.Schema{}
+	for _, s := range root.Sources {
+		r, err := ipc.NewReader(bytes.NewReader(s.Schema))
+		if err != nil {
+			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("decode the columns of source %q: %w", s.Name, err))
+		}
+		out[s.Name] = r.Schema()
+		r.Release()
+	}
+	return out, nil
+}

@@ -1,0 +1,250 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/internal/bind"
+	"github.com/sabot-stream/sabot/internal/clock"
+	"github.com/sabot-stream/sabot/internal/coord"
+	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/bucketurl"
+)
+
+// defaultPartitions is the number of keyed partitions of a new run.
+const defaultPartitions = 8
+
+// drainTimeout is how long a stopped job may take for its last checkpoint.
+const drainTimeout = 90 * time.Second
+
+// ErrAborted is what Run returns when Options.Abort has ended it.
+var ErrAborted = errors.New("the run was aborted")
+
+// Options say how a job runs. The zero value runs it in the folder .sabot.
+type Options struct {
+	Bucket          string          // URL; ".sabot" when empty
+	Store           objstore.Bucket // used instead of Bucket when set; the caller closes it
+	Fresh           bool            // start a new run
+	Checkpoint      time.Duration   // between checkpoints; 1s when 0
+	Partitions      int             // of a new run; 8 when 0; a resumed run must agree
+	Lanes           int             // goroutines per stage; GOMAXPROCS when 0
+	Rate            int             // most rows per second to read; 0: no limit
+	Lease           time.Duration   // how long a stopped process keeps its job; 5s when 0
+	TakeOver        bool            // take the job over from a live process
+	Wait            bool            // wait for another process to end instead of failing
+	FailOnBadRecord bool
+	Abort           <-chan struct{}   // closed: end at once, without a last checkpoint, as a crash would; may be nil
+	Log             *slog.Logger      // nil: discarded
+	Clock           clock.Clock       // nil: the wall clock
+	Notice          func(text string) // told what a person should know at the start; nil: nobody
+
+	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
+}
+
+func (o *Options) defaults() error {
+	var bad []error
+	if o.Checkpoint < 0 || o.Lease < 0 {
+		bad = append(bad, errors.New("--checkpoint and --lease cannot be negative"))
+	}
+	if o.Partitions < 0 || o.Partitions > 1<<16 {
+		bad = append(bad, fmt.Errorf("--partitions %d: it must be 1 to 65536", o.Partitions))
+	}
+	if o.Rate < 0 || o.Lanes < 0 || o.Lanes > 256 {
+		bad = append(bad, errors.New("--rate and --lanes cannot be negative, and --lanes is at most 256"))
+	}
+	if o.Bucket == "" {
+		o.Bucket = ".sabot"
+	}
+	if o.Checkpoint == 0 {
+		o.Checkpoint = time.Second
+	}
+	if o.Lease == 0 {
+		o.Lease = 5 * time.Second
+	}
+	if o.Lanes == 0 {
+		o.Lanes = min(256, runtime.GOMAXPROCS(0))
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.Notice == nil {
+		o.Notice = func(string) {}
+	}
+	return sabot.WithKind(sabot.Invalid, errors.Join(bad...))
+}
+
+// Run runs a job until its input has ended and all its output is published. When ctx ends before that, it takes a last checkpoint and returns
+// context.Cause(ctx). The Result is filled as far as it is known, also with an error. Errors carry a sabot.Kind.
+func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
+	if err := o.defaults(); err != nil {
+		return Result{}, err
+	}
+	plan, err := job.Plan()
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkpoint.CheckName(plan.Job); err != nil {
+		return Result{}, err
+	}
+	bucket := o.Store
+	if bucket == nil {
+		if bucket, err = bucketurl.Open(ctx, o.Bucket); err != nil {
+			return Result{}, err
+		}
+		defer bucket.Close()
+	}
+	r := &localRun{opt: o, job: job, plan: plan, bucket: bucket, paths: checkpoint.NewPaths(plan.Job)}
+	r.store = &checkpoint.Store{Bucket: bucket, Paths: r.paths, Clock: o.Clock}
+	leader, err := r.lead(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if leader != nil {
+		defer func() { _ = leader.Release() }() // the lock goes with the process at the latest
+	}
+	return r.run(ctx, leader)
+}
+
+// localRun is one process's run of a job, coordinator and worker together.
+type localRun struct {
+	opt    Options
+	job    *sabot.Job
+	plan   *sabot.Plan
+	bucket objstore.Bucket
+	paths  checkpoint.Paths
+	store  *checkpoint.Store
+}
+
+// lead makes this process the job's only one, where the bucket can tell; nil where it cannot.
+func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
+	locker, ok := r.bucket.(objstore.Locker)
+	if !ok {
+		return nil, nil
+	}
+	told := false
+	for {
+		l, err := locker.Lead(ctx, r.paths.Prefix(), r.opt.Lease, r.opt.TakeOver)
+		var held *objstore.HeldError
+		if !errors.As(err, &held) {
+			return l, err
+		}
+		if !r.opt.Wait {
+			return nil, sabot.WithKind(sabot.Fenced, fmt.Errorf("job %q in bucket %s: %w; wait for it to end (--wait), stop it, or take the job over "+
+				"(--take-over)", r.plan.Job, r.opt.Bucket, err))
+		}
+		if !told {
+			r.opt.Notice(fmt.Sprintf("Waiting: %v.", err))
+			told = true
+		}
+	}
+}
+
+func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result, error) {
+	old, version, err := r.store.Read(ctx)
+	if errors.Is(err, objstore.ErrNotFound) {
+		old, err = nil, nil
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("read the job's last checkpoint: %w", err)
+	}
+	graph, root, err := r.prepare(ctx, old)
+	if err != nil {
+		return resultOf(old), err
+	}
+	if root == nil { // finished before
+		res := resultOf(old)
+		res.Before = true
+		return res, nil
+	}
+	if old == nil {
+		if err := objstore.Probe(ctx, r.bucket, r.paths.Prefix()+"probe", r.opt.Clock.Random(8)); err != nil {
+			return Result{}, fmt.Errorf("bucket %s: %w", r.opt.Bucket, err)
+		}
+	}
+	return r.work(ctx, leader, graph, root, version)
+}
+
+// work runs coordinator and worker until one of them ends.
+func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
+	toWorker, toCoordinator := coord.NewPipe()
+	worker := engine.New(engine.Config{Graph: graph, Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
+		Conn: toCoordinator, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
+	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store, toWorker)
+
+	// The job outlives ctx by its last checkpoint.
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	workerEnd := make(chan error, 1)
+	go func() { workerEnd <- worker.Run(work) }()
+	ended := make(chan struct{})
+	go r.supervise(ctx, work, leader, driver, stop, ended)
+	shown := make(chan struct{})
+	watch, unwatch := context.WithCancel(work)
+	go func() {
+		defer close(shown)
+		if r.opt.watch != nil {
+			r.opt.watch(watch, worker.Stats)
+		}
+	}()
+
+	last, err := driver.Run(work, root, version)
+	close(ended)
+	cause := context.Cause(work)
+	stop(nil)
+	<-workerEnd // its error, if any, has reached the driver
+	unwatch()
+	<-shown
+	res := resultOf(last)
+	switch {
+	case cause != nil && err != nil:
+		return res, cause
+	case err != nil:
+		return res, err
+	case !res.Finished && ctx.Err() != nil:
+		return res, context.Cause(ctx)
+	}
+	return res, nil
+}
+
+// supervise asks for the last checkpoint when ctx ends, and ends the work when that takes too long or the job is lost to another process.
+func (r *localRun) supervise(ctx, work context.Context, leader objstore.Leadership, driver *coord.Driver, stop context.CancelCauseFunc, ended <-chan struct{}) {
+	var lost <-chan struct{}
+	if leader != nil {
+		lost = leader.Lost()
+	}
+	select {
+	case <-ctx.Done():
+		driver.RequestStop()
+	case <-r.opt.Abort:
+		stop(ErrAborted)
+		return
+	case <-lost:
+		stop(sabot.WithKind(sabot.Fenced, fmt.Errorf("job %q: another process has taken the job over", r.plan.Job)))
+		return
+	case <-ended:
+		return
+	}
+	t := r.opt.Clock.NewTimer(drainTimeout)
+	defer t.Stop()
+	select {
+	case <-r.opt.Abort:
+		stop(ErrAborted)
+	case <-t.C():
+		stop(fmt.Errorf("the last checkpoint was not done within %s; what it would have held will be read again: %w", drainTimeout, context.Cause(ctx)))
+	case <-lost:
+		stop(sabot.WithKind(sabot.Fenced, fmt.Errorf("job %q: another process has taken the job over", r.plan.Job)))
+	case <-ended:
+	case <-work.Done():
+	}
+}
