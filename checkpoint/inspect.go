@@ -63,10 +63,10 @@ func Inspect(ctx context.Context, bucket objstore.Bucket, job string) (*Snapshot
 // Summarize sums up a root.
 func Summarize(root *pb.Root) *Snapshot {
 	s := &Snapshot{Job: root.Job, Run: root.Run, Term: root.Term, Epoch: root.Epoch, Floor: root.Floor, RowsRead: RowsRead(root),
-		RowsLate: root.Late, RowsDead: root.Dead, Ended: root.Ended, Finished: root.FinishedUs != 0, StartedAt: instant(root.StartedUs),
-		CommittedAt: instant(root.CommittedUs), Objects: len(root.Objects), DeadWaiting: len(root.DeadSections), Splits: []SplitSnapshot{}}
+		RowsLate: root.Late, RowsDead: root.Dead, Ended: root.Ended, Finished: root.FinishedUs != 0, StartedAt: Instant(root.StartedUs),
+		CommittedAt: Instant(root.CommittedUs), Objects: len(root.Objects), DeadWaiting: len(root.DeadSections), Splits: []SplitSnapshot{}}
 	if s.Finished {
-		at := instant(root.FinishedUs)
+		at := Instant(root.FinishedUs)
 		s.FinishedAt = &at
 	}
 	var splits, parts lowest
@@ -119,14 +119,15 @@ func (l *lowest) text() *string {
 	if l.n == 0 || l.missing {
 		return nil
 	}
-	t := instant(l.us)
+	t := Instant(l.us)
 	return &t
 }
 
 // maxInstant is EndOfInput in microseconds.
 const maxInstant = 253402300799_999999
 
-func instant(us int64) string {
+// Instant writes microseconds since the epoch as RFC 3339 in UTC; what lies beyond is EndOfInput.
+func Instant(us int64) string {
 	if us > maxInstant {
 		return EndOfInput
 	}

@@ -29,30 +29,45 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// packs are the objects of one cut in the making.
+// packs are the objects of one cut in the making. State and sections, which are garbage soon, share an object while both are small.
 type packs struct {
-	name func() string // of the next object
-	objs []*pb.Object
-	data [][]byte
+	name  func() string // of the next object
+	apart bool          // state and sections go to objects of their own
+	objs  []*pb.Object
+	data  [][]byte
+	last  [2]int // current object of each kind, plus one
 }
 
-// add appends b to the current object and returns where it lies.
-func (p *packs) add(b []byte) (object uint32, offset int64) {
-	last := len(p.data) - 1
-	if last < 0 || len(p.data[last])+len(b) > packBytes && len(p.data[last]) > 0 {
+// What lies in a pack.
+const (
+	stateBytes = iota
+	sectionBytes
+)
+
+// sharedBytes is up to what size state and sections share an object.
+const sharedBytes = 4 << 20
+
+// add appends b to the current object of its kind and returns where it lies.
+func (p *packs) add(kind int, b []byte) (object uint32, offset int64) {
+	if !p.apart {
+		kind = stateBytes
+	}
+	at := p.last[kind] - 1
+	if at < 0 || len(p.data[at])+len(b) > packBytes && len(p.data[at]) > 0 {
 		p.objs = append(p.objs, &pb.Object{Key: p.name()})
 		p.data = append(p.data, nil)
-		last++
+		at = len(p.data) - 1
+		p.last[kind] = at + 1
 	}
-	offset = int64(len(p.data[last]))
-	p.data[last] = append(p.data[last], b...)
-	p.objs[last].Size = int64(len(p.data[last]))
-	return uint32(last), offset
+	offset = int64(len(p.data[at]))
+	p.data[at] = append(p.data[at], b...)
+	p.objs[at].Size = int64(len(p.data[at]))
+	return uint32(at), offset
 }
 
 // section appends b as a section of rows.
 func (p *packs) section(b []byte, rows int64) *pb.Section {
-	o, off := p.add(b)
+	o, off := p.add(sectionBytes, b)
 	return &pb.Section{Object: o, Offset: off, Length: int64(len(b)), Crc: crc32.Checksum(b, castagnoli), Rows: rows}
 }
 

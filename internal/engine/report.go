@@ -19,7 +19,7 @@ import (
 type encoded struct {
 	*part
 	segments []segmentBytes
-	sections []sectionBytes
+	sections []sinkRows
 }
 
 type segmentBytes struct {
@@ -27,7 +27,7 @@ type segmentBytes struct {
 	data []byte
 }
 
-type sectionBytes struct {
+type sinkRows struct {
 	sink, rng string
 	schema    *arrow.Schema
 	data      []byte
@@ -44,6 +44,11 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 	p := &packs{name: func() string {
 		return g.w.cfg.Paths.Pack(g.term, uint64(c.n), g.w.cfg.Clock.Random(8))
 	}}
+	size := 0
+	for _, e := range parts {
+		size += e.size()
+	}
+	p.apart = size > sharedBytes
 	r := &pb.Report{Group: g.id, Term: g.term, Generation: g.generation, Run: g.run, Cut: uint64(c.n), CutId: g.w.cfg.Clock.Random(8),
 		Base: g.base, BaseId: g.baseID, Ended: len(parts) > 0 || g.finished}
 	ops := map[string]counts{}
@@ -103,9 +108,19 @@ func (e *encoded) encode() error {
 		if err != nil {
 			return fmt.Errorf("sink %q: %w", r.sink, err)
 		}
-		e.sections = append(e.sections, sectionBytes{r.sink, r.rng, r.schema, data, recs, r.n})
+		e.sections = append(e.sections, sinkRows{r.sink, r.rng, r.schema, data, recs, r.n})
 	}
 	return nil
+}
+
+func (e *encoded) size() (n int) {
+	for _, s := range e.segments {
+		n += len(s.data)
+	}
+	for _, s := range e.sections {
+		n += len(s.data)
+	}
+	return n
 }
 
 // reportPart adds a lane's splits, partitions and dead letters.
@@ -116,7 +131,7 @@ func (g *group) reportPart(r *pb.Report, p *packs, e *encoded) {
 	}
 	refs := map[rowkey.Range][]*pb.Reference{}
 	for _, s := range e.segments {
-		o, off := p.add(s.data)
+		o, off := p.add(stateBytes, s.data)
 		for _, rng := range s.meta.Ranges {
 			refs[rng] = append(refs[rng], &pb.Reference{Table: s.meta.Table, Object: o, Offset: off, Length: int64(len(s.data)), Crc: s.meta.Info.CRC,
 				BucketLo: int64(s.meta.Bucket.Lo), BucketHi: int64(s.meta.Bucket.Hi), Rows: int64(s.meta.Info.Rows), Cut: r.Cut, Lo: rng.Lo, Hi: rng.Hi})
