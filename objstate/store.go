@@ -2,6 +2,7 @@ package objstate
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 // Ref is a reference to a segment, within its clip.
@@ -133,6 +135,9 @@ func (s *Store) load(p *part) error {
 		if err := s.loadRef(p, r, dead); err != nil {
 			if again := s.o.Refs(p.Name); i < len(again) && again[i] != r { // compacted meanwhile, and the old objects are gone
 				return sabot.WithKind(sabot.Retry, err)
+			}
+			if errors.Is(err, objstore.ErrNotFound) { // the newest root that we know still names it
+				return sabot.WithKind(sabot.Corrupt, err)
 			}
 			return err
 		}

@@ -44,6 +44,8 @@ type Worker struct {
 	cfg    Config
 	nudges chan struct{}
 
+	term uint64 // of the last assignment
+
 	mu       sync.Mutex
 	group    *group
 	restarts int
@@ -189,6 +191,7 @@ func (w *Worker) restart(ctx context.Context, root *pb.Root, id uint32) error {
 	if g := w.setGroup(nil); g != nil {
 		g.stop()
 	}
+	w.term = root.Term
 	g, err := startGroup(ctx, w, root, id)
 	if err != nil {
 		return err
@@ -222,6 +225,9 @@ func (w *Worker) failure(ctx context.Context, b *backoff, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := w.deposed(ctx, err); err != nil {
+		return err
+	}
 	now := w.cfg.Clock.Now()
 	if now.Sub(b.last) > 10*time.Minute {
 		b.n = 0
@@ -248,6 +254,18 @@ func (w *Worker) failure(ctx context.Context, b *backoff, err error) error {
 		return err
 	}
 	return w.register(ctx)
+}
+
+// deposed looks, after an object was missing, whether that is because another process leads the job and has collected it.
+func (w *Worker) deposed(ctx context.Context, err error) error {
+	if !errors.Is(err, objstore.ErrNotFound) {
+		return nil
+	}
+	root, _, readErr := checkpoint.Store{Bucket: w.cfg.Bucket, Paths: w.cfg.Paths, Clock: w.cfg.Clock}.Read(ctx)
+	if readErr == nil && root.Term > w.term {
+		return sabot.WithKind(sabot.Fenced, fmt.Errorf("another process has taken the job over (term %d, ours is %d): %w", root.Term, w.term, err))
+	}
+	return nil
 }
 
 // progress tells the coordinator what there is to cut.
