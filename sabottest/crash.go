@@ -3,6 +3,7 @@ package sabottest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 
@@ -12,10 +13,14 @@ import (
 // errCrashed ends a process's life: every storage call fails from then on, and so does the run.
 var errCrashed = errors.New("crashed by the test")
 
-// crashPoint is the storage call at which a process dies; at is negative: it only counts.
+// errInjected is a failure of one storage call, in a process that lives on.
+var errInjected = fmt.Errorf("failed by the test: %w", objstore.ErrAmbiguous)
+
+// crashPoint is the storage call at which a process dies, or that fails once; at is negative: it only counts.
 type crashPoint struct {
 	at    int
 	after bool
+	fail  bool
 
 	mu    sync.Mutex
 	calls int
@@ -50,6 +55,9 @@ func (b *crashBucket) call(what string, do func() error) error {
 	}
 	if b.point.after {
 		_ = do() // nobody learns how it ended
+	}
+	if b.point.fail {
+		return errInjected
 	}
 	b.mu.Lock()
 	b.dead = true

@@ -54,7 +54,7 @@ func after(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
 
 func TestFraud(t *testing.T) {
 	job := func() *sabot.Job { return fraudJob(sabottest.Source[Tx](), sabottest.Sink[Alert]()) }
-	sabottest.CrashEverywhere(t, job, func(h *sabottest.Harness) {
+	test := func(h *sabottest.Harness) {
 		sabottest.Feed(h, "tx",
 			Tx{"a", "s1", 50, noon}, Tx{"a", "s2", 900_00, after(1)}, // an alert: small, then large in a new shop
 			Tx{"b", "s1", 900_00, after(2)},                              // large alone
@@ -63,7 +63,9 @@ func TestFraud(t *testing.T) {
 			Tx{"e", "s9", 800_00, after(102)}, // a known shop
 			Tx{"e", "s8", 700_00, after(103)})
 		sabottest.Want(h, "alerts", Alert{"a", 900_00}, Alert{"e", 700_00})
-	})
+	}
+	t.Run("crash", func(t *testing.T) { sabottest.CrashEverywhere(t, job, test) })
+	t.Run("fail", func(t *testing.T) { sabottest.FailEverywhere(t, job, test) })
 }
 
 type click struct {

@@ -46,6 +46,17 @@ func Run(t testing.TB, job func() *sabot.Job, test func(*Harness)) {
 // tries every seventh call.
 func CrashEverywhere(t *testing.T, job func() *sabot.Job, test func(*Harness)) {
 	t.Helper()
+	everywhere(t, job, test, "crash", false)
+}
+
+// FailEverywhere is like CrashEverywhere, but each time one call fails, with its effect unknown, in a process that goes on.
+func FailEverywhere(t *testing.T, job func() *sabot.Job, test func(*Harness)) {
+	t.Helper()
+	everywhere(t, job, test, "fail", true)
+}
+
+func everywhere(t *testing.T, job func() *sabot.Job, test func(*Harness), what string, fail bool) {
+	t.Helper()
 	count := &crashPoint{at: -1}
 	test(newHarness(t, job, count))
 	if t.Failed() {
@@ -57,11 +68,14 @@ func CrashEverywhere(t *testing.T, job func() *sabot.Job, test func(*Harness)) {
 	}
 	for at := 0; at < count.calls; at += step {
 		for _, after := range []bool{false, true} {
-			name := fmt.Sprintf("crash before call %d (%s)", at, count.log[at])
+			when := "before"
 			if after {
-				name = fmt.Sprintf("crash after call %d (%s)", at, count.log[at])
+				when = "after"
 			}
-			t.Run(name, func(t *testing.T) { test(newHarness(t, job, &crashPoint{at: at, after: after})) })
+			t.Run(fmt.Sprintf("%s %s call %d (%s)", what, when, at, count.log[at]), func(t *testing.T) {
+				t.Parallel()
+				test(newHarness(t, job, &crashPoint{at: at, after: after, fail: fail}))
+			})
 		}
 	}
 }
@@ -178,7 +192,7 @@ func (h *Harness) start() error {
 	}
 	res, err := run.Run(ctx, job, opts)
 	switch {
-	case errors.Is(err, errCrashed) || errors.Is(err, run.ErrAborted):
+	case errors.Is(err, errCrashed) || errors.Is(err, run.ErrAborted) || errors.Is(err, errInjected):
 		return errCrashed
 	case err == nil && !res.Finished:
 		return errors.New("the job stopped before its end")
