@@ -50,13 +50,13 @@ func About[P any](text string) Option[P] {
 
 // flags are the engine's flags: how the job runs. None of them changes results.
 type flags struct {
-	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL." default:".sabot" placeholder:"URL"`
+	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
 	Fresh       bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
-	Checkpoint  time.Duration   `help:"Time between checkpoints." default:"1s" placeholder:"DURATION"`
+	Checkpoint  time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
 	Partitions  int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
 	Lanes       int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
 	Rate        int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
-	Lease       time.Duration   `help:"How long a stopped process keeps its job." default:"5s" placeholder:"DURATION"`
+	Lease       time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
 	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
 	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
 	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`

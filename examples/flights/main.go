@@ -2,10 +2,16 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/connectors/file"
+	"github.com/sabot-stream/sabot/examples/internal/show"
 	"github.com/sabot-stream/sabot/run"
 )
 
@@ -24,6 +30,58 @@ func flights(p params) *sabot.Job {
 	return job
 }
 
+// hourly is a row of the output, as far as the table needs it.
+type hourly struct {
+	Origin   string
+	Flights  int64
+	AvgDelay *float64
+	MaxDelay *int64
+}
+
+// leastFlights is how many flights an airport has to have to be in the table.
+const leastFlights = 100
+
+// mostDelayed prints the airports with the greatest mean delay, computed from the published Parquet files.
+func mostDelayed(ctx context.Context, p params, w io.Writer) error {
+	type airport struct {
+		name    string
+		flights int64
+		delay   float64 // sum
+		worst   int64
+	}
+	airports := map[string]*airport{}
+	err := show.Rows(ctx, p.Output, func(h hourly) {
+		a := airports[h.Origin]
+		if a == nil {
+			a = &airport{name: h.Origin}
+			airports[h.Origin] = a
+		}
+		a.flights += h.Flights
+		if h.AvgDelay != nil {
+			a.delay += *h.AvgDelay * float64(h.Flights)
+			a.worst = max(a.worst, *h.MaxDelay)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var list []*airport
+	for _, a := range airports {
+		if a.flights >= leastFlights {
+			list = append(list, a)
+		}
+	}
+	mean := func(a *airport) float64 { return a.delay / float64(a.flights) }
+	slices.SortFunc(list, func(a, b *airport) int { return cmp.Or(cmp.Compare(mean(b), mean(a)), cmp.Compare(a.name, b.name)) })
+	var rows [][]any
+	for _, a := range list[:min(10, len(list))] {
+		rows = append(rows, []any{a.name, a.flights, fmt.Sprintf("%.1f", mean(a)), a.worst})
+	}
+	show.Table(w, fmt.Sprintf("The most delayed airports with at least %d flights, from %s:", leastFlights, p.Output),
+		[]any{"airport", "flights", "mean delay (min)", "worst (min)"}, rows)
+	return nil
+}
+
 func main() {
-	run.Main(flights, run.About[params]("Counts flights and averages their delays, for each airport and hour."))
+	run.Main(flights, run.AfterEnd(mostDelayed), run.About[params]("Counts flights and averages their delays, for each airport and hour."))
 }

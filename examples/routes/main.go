@@ -2,10 +2,16 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/connectors/file"
+	"github.com/sabot-stream/sabot/examples/internal/show"
 	"github.com/sabot-stream/sabot/run"
 )
 
@@ -73,6 +79,29 @@ func build(in sabot.Source, out sabot.Sink) *sabot.Job {
 	return job
 }
 
+// longest prints the longest quiet spells, computed from the published Parquet files.
+func longest(ctx context.Context, p params, w io.Writer) error {
+	var all []spell
+	err := show.Rows(ctx, p.Output, func(s spell) {
+		if s.GapMinutes != nil {
+			all = append(all, s)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b spell) int {
+		return cmp.Or(cmp.Compare(*b.GapMinutes, *a.GapMinutes), cmp.Compare(a.Origin+a.Destination, b.Origin+b.Destination))
+	})
+	var rows [][]any
+	for _, s := range all[:min(10, len(all))] {
+		rows = append(rows, []any{s.Origin + " - " + s.Destination, s.QuietFrom.Format(time.DateTime), s.ResumedAt.Format(time.DateTime),
+			time.Duration(*s.GapMinutes) * time.Minute})
+	}
+	show.Table(w, fmt.Sprintf("The longest of %d quiet spells, from %s:", len(all), p.Output), []any{"route", "quiet from", "resumed at", "gap"}, rows)
+	return nil
+}
+
 func main() {
-	run.Main(routes, run.About[params]("Finds quiet spells: more than six hours between two consecutive flights of a route."))
+	run.Main(routes, run.AfterEnd(longest), run.About[params]("Finds quiet spells: more than six hours between two consecutive flights of a route."))
 }

@@ -1,0 +1,174 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sabot-stream/sabot"
+
+// allowed lists what each of our packages may import of ours, by prefix; a package that is not listed may import nothing of ours but the root.
+// Everything but internal/row may import the root.
+var allowed = map[string][]string{
+	"":                   {"internal/row"},
+	"internal/row":       {},
+	"internal/clock":     {},
+	"arrow/batch":        {"arrow/rowkey", "internal/row"},
+	"arrow/rowkey":       {},
+	"arrow/kernel":       {"arrow/batch"},
+	"objstore":           {},
+	"objstore/mem":       {"objstore"},
+	"objstore/file":      {"objstore", "internal/clock"},
+	"objstore/fault":     {"objstore"},
+	"objstore/storetest": {"objstore"},
+	"objstore/bucketurl": {"objstore"},
+	"checkpoint/pb":      {},
+	"checkpoint":         {"checkpoint/pb", "objstore", "internal/clock"},
+	"internal/coord":     {"checkpoint", "objstore", "internal/clock"}, // never engine, never objstate
+	"objstate/segment":   {},
+	"objstate":           {"objstate/segment", "objstore", "arrow"},
+	"timers":             {},
+	"exchange":           {"arrow", "timers"},
+	"operators":          {"timers", "objstate", "arrow"},
+	"connectors":         {"objstore", "arrow", "internal/row"},
+	"internal/bind":      {"arrow", "internal/row"},
+	"internal/engine":    {"exchange", "operators", "timers", "checkpoint", "objstate", "objstore", "arrow", "internal/bind", "internal/clock"},
+	"run":                {"internal", "checkpoint", "objstore", "arrow"},
+	"cmd":                {"checkpoint", "objstore", "internal/clock"},
+	"sabottest":          {"run", "objstore", "internal/row"},
+	"examples":           {"run", "connectors", "examples/internal"},
+	"test":               {"test"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+	GoFiles    []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p goPackage
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// rule returns the longest listed prefix of a package.
+func rule(pkg string) (string, []string) {
+	for p := pkg; ; p = filepath.Dir(p) {
+		if may, ok := allowed[p]; ok && (p != "" || pkg == "") {
+			return p, may
+		}
+		if p == "." || p == "" || !strings.Contains(p, "/") {
+			return "", nil
+		}
+	}
+}
+
+// Dependencies point one way.
+func TestImportGraph(t *testing.T) {
+	for _, p := range packages(t) {
+		pkg := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		name, may := rule(pkg)
+		for _, imp := range p.Imports {
+			ours, ok := strings.CutPrefix(imp, module)
+			ours = strings.TrimPrefix(ours, "/")
+			if !ok || ours == "" && name != "internal/row" {
+				continue
+			}
+			// A driver of objstore is imported by name; the prefix stands for the interface alone, except for those who open buckets.
+			permitted := slices.ContainsFunc(may, func(m string) bool { return ours == m || strings.HasPrefix(ours, m+"/") })
+			if strings.HasPrefix(ours, "objstore/") && !openers[name] {
+				permitted = false
+			}
+			if !permitted {
+				t.Errorf("%s imports %s: not among %v", orRoot(pkg), orRoot(ours), may)
+			}
+		}
+	}
+}
+
+// openers may import drivers of objstore.
+var openers = map[string]bool{"objstore/bucketurl": true, "connectors": true, "run": true, "cmd": true, "sabottest": true}
+
+func orRoot(pkg string) string {
+	if pkg == "" {
+		return "the root"
+	}
+	return pkg
+}
+
+// The client's libraries stay where they belong.
+func TestHeavyImportsStayInTheirPlace(t *testing.T) {
+	only := map[string][]string{
+		"github.com/alecthomas/kong":             {"run", "cmd/"},
+		"github.com/apache/arrow-go/v18/parquet": {"connectors/file", "test/", "examples/"},
+		"github.com/klauspost/compress":          {"objstate/segment"},
+		"google.golang.org/protobuf":             {"checkpoint", "internal/coord", "internal/engine"},
+		"github.com/google/flatbuffers":          {"objstate/segment"},
+		"github.com/valyala/fastjson":            {"connectors/file"},
+		"github.com/jedib0t/go-pretty":           {"run", "cmd/", "examples/", "connectors/stdout"},
+	}
+	for _, p := range packages(t) {
+		pkg := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		for _, imp := range p.Imports {
+			for heavy, where := range only {
+				if strings.HasPrefix(imp, heavy) && !slices.ContainsFunc(where, func(w string) bool { return strings.HasPrefix(pkg, w) }) {
+					t.Errorf("%s imports %s, which belongs to %v", pkg, imp, where)
+				}
+			}
+		}
+	}
+}
+
+func TestPackagesAreDocumented(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" && len(p.GoFiles) > 0 && !strings.HasSuffix(p.ImportPath, "/pb") {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// A reader never meets a wall: no file is longer than 800 lines.
+func TestFilesAreShort(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		n := 0
+		for s := bufio.NewScanner(f); s.Scan(); n++ {
+		}
+		if n > 800 {
+			t.Errorf("%s has %d lines", path, n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
