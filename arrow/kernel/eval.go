@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
@@ -79,28 +81,26 @@ func (p *Program) Select(cols []arrow.Array, n int, sel, dst []int32) ([]int32, 
 	if v.bools == nil {
 		return dst, f.errors()
 	}
-	keep := func(i int32) bool {
-		_, bad := f.bad[i]
-		return v.bools[i] && !v.isNull(int(i)) && !bad
-	}
-	switch {
-	case sel != nil:
-		for _, i := range sel {
-			if keep(i) {
-				dst = append(dst, i)
-			}
+	if v.null != nil || f.bad != nil { // what is null, or has no value, is not true
+		v.bools = slices.Clone(v.bools)
+		for i, null := range v.null {
+			v.bools[i] = v.bools[i] && !null
 		}
-	case v.null == nil && f.bad == nil:
+		for i := range f.bad {
+			v.bools[i] = false
+		}
+	}
+	if sel == nil {
 		for i, b := range v.bools {
 			if b {
 				dst = append(dst, int32(i))
 			}
 		}
-	default:
-		for i := range int32(n) {
-			if keep(i) {
-				dst = append(dst, i)
-			}
+		return dst, f.errors()
+	}
+	for _, i := range sel {
+		if v.bools[i] {
+			dst = append(dst, i)
 		}
 	}
 	return dst, f.errors()
@@ -184,8 +184,10 @@ func (c *column) eval(f *frame) *vec {
 	v := &vec{}
 	if a.NullN() > 0 {
 		v.null = make([]bool, f.n)
+		bits, off := a.NullBitmapBytes(), a.Data().Offset()
 		for i := range v.null {
-			v.null[i] = a.IsNull(i)
+			at := off + i
+			v.null[i] = bits[at>>3]>>(at&7)&1 == 0
 		}
 	}
 	switch a := a.(type) {

@@ -191,7 +191,44 @@ func compareAll[T int64 | float64](op sabot.ExprOp, x, y []T, out []bool) {
 	}
 }
 
+// compareConst compares every value with one.
+func compareConst[T int64 | float64](op sabot.ExprOp, x []T, c T, out []bool) {
+	out = out[:len(x)]
+	switch op {
+	case sabot.OpEq:
+		for i := range x {
+			out[i] = x[i] == c
+		}
+	case sabot.OpNe:
+		for i := range x {
+			out[i] = x[i] != c
+		}
+	case sabot.OpLt:
+		for i := range x {
+			out[i] = x[i] < c
+		}
+	case sabot.OpLe:
+		for i := range x {
+			out[i] = x[i] <= c
+		}
+	case sabot.OpGt:
+		for i := range x {
+			out[i] = x[i] > c
+		}
+	default:
+		for i := range x {
+			out[i] = x[i] >= c
+		}
+	}
+}
+
 func (o *intCompare) eval(f *frame) *vec {
+	if c, ok := o.b.(*constInt); ok {
+		a := o.a.eval(f)
+		out := &vec{bools: make([]bool, f.n), null: a.null}
+		compareConst(o.op, a.ints, c.v, out.bools)
+		return out
+	}
 	a, b := o.a.eval(f), o.b.eval(f)
 	out := &vec{bools: make([]bool, f.n), null: either(a, b)}
 	compareAll(o.op, a.ints, b.ints, out.bools)
@@ -199,6 +236,12 @@ func (o *intCompare) eval(f *frame) *vec {
 }
 
 func (o *floatCompare) eval(f *frame) *vec {
+	if c, ok := o.b.(*constFloat); ok {
+		a := o.a.eval(f)
+		out := &vec{bools: make([]bool, f.n), null: a.null}
+		compareConst(o.op, a.floats, c.v, out.bools)
+		return out
+	}
 	a, b := o.a.eval(f), o.b.eval(f)
 	out := &vec{bools: make([]bool, f.n), null: either(a, b)}
 	compareAll(o.op, a.floats, b.floats, out.bools)
