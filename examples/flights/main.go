@@ -32,7 +32,7 @@ func flights(p params) *sabot.Job {
 
 // hourly is a row of the output, as far as the table needs it.
 type hourly struct {
-	Origin   string
+	Origin   *string // null where the record had none
 	Flights  int64
 	AvgDelay *float64
 	MaxDelay *int64
@@ -51,10 +51,14 @@ func mostDelayed(ctx context.Context, p params, w io.Writer) error {
 	}
 	airports := map[string]*airport{}
 	err := show.Rows(ctx, p.Output, func(h hourly) {
-		a := airports[h.Origin]
+		name := "unknown"
+		if h.Origin != nil {
+			name = *h.Origin
+		}
+		a := airports[name]
 		if a == nil {
-			a = &airport{name: h.Origin}
-			airports[h.Origin] = a
+			a = &airport{name: name}
+			airports[name] = a
 		}
 		a.flights += h.Flights
 		if h.AvgDelay != nil {
