@@ -28,8 +28,8 @@ type Object struct {
 	Size int64
 }
 
-// Bucket is an object store, as far as Sabot needs one. Keys are slash-separated, relative, without empty, "." or ".." elements. All
-// methods may be called from any goroutine. Implementations do not retry conditional writes.
+// Bucket is an object store, as far as Sabot needs one. Keys are slash-separated, relative, without empty, "." or ".." elements; no key is
+// the folder of another, which a file system could not hold. All methods may be called from any goroutine. Implementations do not retry conditional writes.
 type Bucket interface {
 	// Get returns an object and its version.
 	Get(ctx context.Context, key string) ([]byte, Version, error)
