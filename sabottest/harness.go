@@ -46,16 +46,16 @@ func Run(t testing.TB, job func() *sabot.Job, test func(*Harness)) {
 // tries every seventh call.
 func CrashEverywhere(t *testing.T, job func() *sabot.Job, test func(*Harness)) {
 	t.Helper()
-	everywhere(t, job, test, "crash", false)
+	everywhere(t, job, test, "crash", errCrashed)
 }
 
 // FailEverywhere is like CrashEverywhere, but each time one call fails, with its effect unknown, in a process that goes on.
 func FailEverywhere(t *testing.T, job func() *sabot.Job, test func(*Harness)) {
 	t.Helper()
-	everywhere(t, job, test, "fail", true)
+	everywhere(t, job, test, "fail", errInjected)
 }
 
-func everywhere(t *testing.T, job func() *sabot.Job, test func(*Harness), what string, fail bool) {
+func everywhere(t *testing.T, job func() *sabot.Job, test func(*Harness), what string, err error) {
 	t.Helper()
 	count := &crashPoint{at: -1}
 	test(newHarness(t, job, count))
@@ -66,15 +66,15 @@ func everywhere(t *testing.T, job func() *sabot.Job, test func(*Harness), what s
 	if testing.Short() {
 		step = 7
 	}
-	for at := 0; at < count.calls; at += step {
+	for at := 0; at < len(count.calls); at += step {
 		for _, after := range []bool{false, true} {
 			when := "before"
 			if after {
 				when = "after"
 			}
-			t.Run(fmt.Sprintf("%s %s call %d (%s)", what, when, at, count.log[at]), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %s call %d (%s)", what, when, at, count.calls[at]), func(t *testing.T) {
 				t.Parallel()
-				test(newHarness(t, job, &crashPoint{at: at, after: after, fail: fail}))
+				test(newHarness(t, job, &crashPoint{at: at, after: after, err: err}))
 			})
 		}
 	}
@@ -185,10 +185,8 @@ func (h *Harness) start() error {
 	opts := h.opts
 	opts.Store = h.bucket
 	if h.crash != nil {
-		life := &crashBucket{Bucket: h.bucket, point: h.crash}
 		dead := make(chan struct{})
-		life.kill = sync.OnceFunc(func() { close(dead) })
-		opts.Store, opts.Abort = life, dead
+		opts.Store, opts.Abort = h.crash.life(h.bucket, sync.OnceFunc(func() { close(dead) })), dead
 	}
 	res, err := run.Run(ctx, job, opts)
 	switch {

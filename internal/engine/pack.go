@@ -90,7 +90,7 @@ func (w *Worker) put(ctx context.Context, key string, body []byte) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case sabot.KindOf(err) == sabot.Invalid:
-			return fmt.Errorf("write %s: %w", key, err)
+			return err // it names the key
 		}
 		w.cfg.Log.Warn("write failed, trying again", "key", key, "bytes", len(body), "wait", wait, "error", err)
 		if err := w.cfg.Clock.Sleep(ctx, wait); err != nil {
