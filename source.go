@@ -34,8 +34,9 @@ type Split struct {
 
 // Reader reads one split. One goroutine uses it.
 type Reader interface {
-	// Read returns the next rows, at most Env.MaxRows. An empty Chunk means nothing now; io.EOF means the split's end. It returns early with
-	// the context's error when that ends.
+	// Read returns the next rows, at most Env.MaxRows. An empty Chunk means nothing now: Read does not wait for rows, it is called again a
+	// little later, or when the Reader, as a Notifier, says so. io.EOF means the split's end. It returns early with the context's error when
+	// that ends.
 	Read(context.Context) (Chunk, error)
 	Close() error
 }
@@ -67,6 +68,12 @@ type Env struct {
 // any goroutine.
 type CommitListener interface {
 	Committed(Position)
+}
+
+// Notifier is implemented by readers that know when rows come. The engine calls Notify once, before the first Read; the Reader calls wake, from
+// any goroutine, whenever Read may have rows, or the split's end, after it had nothing.
+type Notifier interface {
+	Notify(wake func())
 }
 
 // Identifier is implemented by sources and sinks whose place matters: a job restarted with another identity is refused.

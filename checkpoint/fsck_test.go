@@ -132,6 +132,12 @@ func TestCollectable(t *testing.T) {
 			t.Errorf("%s: %v, want %v", key, got, want)
 		}
 	}
+	root.FinishedUs = 1
+	for key, want := range map[string]bool{p.Pack(2, 99, "x"): true, p.Pack(3, 1, "x"): false, root.Objects[0].Key: false} {
+		if got := len(Collectable(root, []string{key})) == 1; got != want {
+			t.Errorf("of a finished run, %s: %v, want %v", key, got, want)
+		}
+	}
 }
 
 func TestSweep(t *testing.T) {

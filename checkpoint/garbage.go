@@ -22,14 +22,15 @@ func Garbage(old, next *pb.Root) []string {
 }
 
 // Collectable returns those of keys that may be deleted now, given the committed root or any earlier one: packs of the root's job that it does
-// not name, and that no report or compaction can bring in any more, because their term is older than the root's or their cut is below its floor.
+// not name, and that no report or compaction can bring in any more, because their term is older than the root's, or their cut is below its
+// floor, or the root is that of a finished run, which only a new term follows.
 func Collectable(root *pb.Root, keys []string) []string {
 	named := objectSet(root)
 	paths := NewPaths(root.Job)
 	var out []string
 	for _, k := range keys {
 		term, n, ok := paths.ParsePack(k)
-		if ok && !named[k] && (term < root.Term || term == root.Term && n < root.Floor) {
+		if ok && !named[k] && (term < root.Term || term == root.Term && (n < root.Floor || root.FinishedUs != 0)) {
 			out = append(out, k)
 		}
 	}

@@ -214,6 +214,11 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	case !res.Finished && ctx.Err() != nil:
 		return res, context.Cause(ctx)
 	}
+	if res.Finished { // a compaction that was still running when the job ended has left its object
+		if _, err := checkpoint.Sweep(ctx, r.bucket, last); err != nil {
+			r.opt.Log.Warn("garbage is left", "error", err)
+		}
+	}
 	return res, nil
 }
 

@@ -2,12 +2,10 @@ package sabottest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"sync"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -47,7 +45,7 @@ func (s *source[T]) Open(_ context.Context, _ sabot.Env, schema *arrow.Schema, _
 	if err != nil {
 		return nil, err
 	}
-	r := &reader[T]{s: s, schema: schema, encoder: e, committed: make(chan struct{}, 1)}
+	r := &reader[T]{s: s, schema: schema, encoder: e}
 	if at != "" {
 		if _, err := fmt.Sscan(string(at), &r.next); err != nil {
 			return nil, fmt.Errorf("position %q: %w", at, err)
@@ -62,9 +60,16 @@ type reader[T any] struct {
 	encoder *row.Encoder[T]
 	next    int
 
-	mu        sync.Mutex
-	known     int // committed position
-	committed chan struct{}
+	mu    sync.Mutex
+	known int // committed position
+	wake  func()
+}
+
+// Notify implements sabot.Notifier.
+func (r *reader[T]) Notify(wake func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake = wake
 }
 
 // Committed implements sabot.CommitListener.
@@ -77,15 +82,15 @@ func (r *reader[T]) Committed(p sabot.Position) {
 	}
 	r.mu.Lock()
 	r.known = n
+	wake := r.wake
 	r.mu.Unlock()
-	select {
-	case r.committed <- struct{}{}:
-	default:
+	if wake != nil {
+		wake()
 	}
 }
 
 // Read implements sabot.Reader.
-func (r *reader[T]) Read(ctx context.Context) (sabot.Chunk, error) {
+func (r *reader[T]) Read(context.Context) (sabot.Chunk, error) {
 	r.mu.Lock()
 	wait := r.known < r.next
 	r.mu.Unlock()
@@ -94,12 +99,6 @@ func (r *reader[T]) Read(ctx context.Context) (sabot.Chunk, error) {
 		after = ""
 	}
 	if wait {
-		select {
-		case <-r.committed:
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-			return sabot.Chunk{}, errors.Join(io.ErrUnexpectedEOF, ctx.Err())
-		}
 		return sabot.Chunk{After: after}, nil
 	}
 	if r.next == len(r.s.rows) {

@@ -3,11 +3,7 @@ package file
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,6 +11,8 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/sabot-stream/sabot/internal/jsonl"
 )
 
 // encode returns the rows in a format; the caller puts the buffer back. The same rows give the same bytes.
@@ -104,11 +102,11 @@ func encodeCSV(b *bytes.Buffer, rows array.RecordReader) error {
 	return errors.Join(rows.Err(), w.Error())
 }
 
-// textOf returns a value as CSV and JSON write it.
+// textOf returns a value as CSV writes it.
 func textOf(c arrow.Array, i int) string {
 	switch c := c.(type) {
 	case *array.Timestamp:
-		return time.UnixMicro(int64(c.Value(i))).UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+		return jsonl.Time(c.Value(i))
 	case *array.Binary:
 		return string(c.Value(i))
 	}
@@ -117,54 +115,9 @@ func textOf(c arrow.Array, i int) string {
 
 func encodeJSONL(b *bytes.Buffer, rows array.RecordReader) error {
 	for rows.Next() {
-		rec := rows.RecordBatch()
-		for r := range int(rec.NumRows()) {
-			b.WriteByte('{')
-			for i, c := range rec.Columns() {
-				if i > 0 {
-					b.WriteByte(',')
-				}
-				name, err := json.Marshal(rec.ColumnName(i))
-				if err != nil {
-					return err
-				}
-				b.Write(name)
-				b.WriteByte(':')
-				if err := encodeJSON(b, c, r); err != nil {
-					return fmt.Errorf("column %q: %w", rec.ColumnName(i), err)
-				}
-			}
-			b.WriteString("}\n")
+		if err := jsonl.Encode(b, rows.RecordBatch()); err != nil {
+			return err
 		}
 	}
 	return rows.Err()
-}
-
-func encodeJSON(b *bytes.Buffer, c arrow.Array, i int) error {
-	if c.IsNull(i) {
-		b.WriteString("null")
-		return nil
-	}
-	var v any
-	switch c := c.(type) {
-	case *array.Timestamp:
-		v = textOf(c, i)
-	case *array.Float64:
-		v = finite(c.Value(i))
-	case *array.Float32:
-		v = finite(float64(c.Value(i)))
-	default:
-		v = c.GetOneForMarshal(i)
-	}
-	out, err := json.Marshal(v)
-	b.Write(out)
-	return err
-}
-
-// finite returns v, or null for what JSON has no number for.
-func finite(v float64) any {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return v
 }

@@ -75,8 +75,13 @@ func (d *deadLetters) row(operator string, b *batch.Batch, i int, reason string)
 	l := DeadLetter{Operator: operator, Reason: reason, Columns: map[string]any{}}
 	for c, f := range b.Schema.Fields() {
 		v := b.Cols[c].GetOneForMarshal(i)
-		if s, ok := v.(string); ok && !utf8.ValidString(s) {
-			v = []byte(s)
+		switch x := v.(type) {
+		case string:
+			if !utf8.ValidString(x) {
+				v = []byte(x)
+			}
+		case float64, float32: // JSON has no word for NaN and the infinities
+			v = number(x)
 		}
 		l.Columns[f.Name] = v
 	}
@@ -91,6 +96,13 @@ func (d *deadLetters) row(operator string, b *batch.Batch, i int, reason string)
 		l.Time = sabot.Micros(b.Times[i]).Time().Format(time.RFC3339Nano)
 	}
 	return d.add(l)
+}
+
+func number(v any) any {
+	if s := fmt.Sprint(v); s == "NaN" || s == "+Inf" || s == "-Inf" {
+		return s
+	}
+	return v
 }
 
 // key gives up a timer's call.

@@ -47,7 +47,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	pg := root.Groups[id]
 	g := &group{w: w, id: id, term: root.Term, generation: pg.Generation, run: root.Run, finished: root.Ended, startRows: rowsBefore(root),
 		base: pg.Cut, baseID: pg.CutId, roots: make(chan *pb.Root, 1), failed: make(chan error, 1), cancel: cancel}
-	g.cuts, g.progress = newCutter(), newProgress()
+	g.cuts, g.progress = newCutter(), newProgress(w.nudge)
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
 	g.outputs = newOutputs(root, w.sinks(), cache)

@@ -12,9 +12,19 @@ type progress struct {
 	rows  atomic.Int64 // read, since the group started
 	lanes int64        // set before the lanes run
 	done  atomic.Int64 // lanes that have seen the end of input
+	fresh atomic.Bool  // rows have been read since the last cut, and the worker knows
+	nudge func()       // tells the worker
 }
 
-func newProgress() *progress { return &progress{} }
+func newProgress(nudge func()) *progress { return &progress{nudge: nudge} }
+
+// read notes rows; the first ones after a cut are told at once, so that a short interval between cuts is kept.
+func (p *progress) read(n int64) {
+	p.rows.Add(n)
+	if !p.fresh.Swap(true) {
+		p.nudge()
+	}
+}
 
 func (p *progress) laneEnded() { p.done.Add(1) }
 

@@ -37,7 +37,9 @@ type splitRun struct {
 	splitState
 	lastRead uint64    // of the lane's reads, for turns
 	quiet    time.Time // when it answered "nothing", without an answer of rows since; zero: it did not
-	retry    time.Time // not asked before, unless nothing else is to be done
+	retry    time.Time // not asked before
+	notifies bool      // it tells by poked when it may have rows
+	poked    atomic.Bool
 	listener atomic.Pointer[sabot.CommitListener]
 }
 
@@ -58,7 +60,7 @@ func (s *splitRun) idle(now time.Time) bool {
 	return s.in.spec.Idle > 0 && !s.quiet.IsZero() && now.Sub(s.quiet) >= s.in.spec.Idle
 }
 
-func (s *splitRun) open(ctx context.Context, env sabot.Env) error {
+func (s *splitRun) open(ctx context.Context, env sabot.Env, wake chan<- struct{}) error {
 	if s.reader != nil {
 		return nil
 	}
@@ -70,6 +72,16 @@ func (s *splitRun) open(ctx context.Context, env sabot.Env) error {
 	if c, ok := r.(sabot.CommitListener); ok {
 		s.listener.Store(&c)
 		c.Committed(s.position)
+	}
+	if n, ok := r.(sabot.Notifier); ok {
+		s.notifies = true
+		n.Notify(func() {
+			s.poked.Store(true)
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		})
 	}
 	return nil
 }
@@ -85,7 +97,7 @@ func (s *splitRun) close() error {
 
 // read reads one chunk and gives its rows to the operators.
 func (l *sourceLane) read(ctx context.Context, s *splitRun) error {
-	if err := s.open(ctx, l.env); err != nil {
+	if err := s.open(ctx, l.env, l.wake); err != nil {
 		return err
 	}
 	chunk, err := s.reader.Read(ctx)
@@ -112,6 +124,9 @@ func (l *sourceLane) read(ctx context.Context, s *splitRun) error {
 			s.quiet = now
 		}
 		s.retry = now.Add(pollInterval)
+		if s.notifies {
+			s.retry = now.Add(notifyInterval)
+		}
 		if chunk.Rows != nil {
 			chunk.Rows.Release()
 		}
@@ -128,7 +143,7 @@ func (l *sourceLane) read(ctx context.Context, s *splitRun) error {
 	s.position, s.done = chunk.After, chunk.Done
 	s.rows += n
 	s.dead += int64(len(chunk.Bad))
-	l.progress.rows.Add(n)
+	l.progress.read(n)
 	return nil
 }
 
@@ -169,21 +184,21 @@ func (l *sourceLane) process(s *splitRun, rec arrow.RecordBatch, now time.Time) 
 	return nil
 }
 
+// earliest is the least event time of a row: what is subtracted from it, sizes and delays of windows, cannot overflow.
+const earliest = -1 << 61
+
 // times sets b's event times, and returns the greatest and the selection of rows whose time is usable; the others are dead-lettered.
 func (l *sourceLane) times(s *splitRun, b *batch.Batch, now time.Time) (sabot.Micros, []int32, error) {
 	col := b.Cols[s.in.timeCol]
 	b.Times = batch.Int64s(col)
 	limit := int64(sabot.MicrosOf(now.Add(s.in.spec.MaxFuture)))
-	top, bad := int64(sabot.NoTime), false
+	top, bottom := int64(sabot.NoTime), int64(sabot.MaxMicros)
 	if col.NullN() == 0 {
 		for _, t := range b.Times {
-			top = max(top, t)
+			top, bottom = max(top, t), min(bottom, t)
 		}
-		bad = top > limit
-	} else {
-		bad = true
 	}
-	if !bad {
+	if col.NullN() == 0 && top <= limit && bottom >= earliest {
 		return sabot.Micros(top), nil, nil
 	}
 	top = int64(sabot.NoTime)
@@ -195,6 +210,8 @@ func (l *sourceLane) times(s *splitRun, b *batch.Batch, now time.Time) (sabot.Mi
 			reason = fmt.Sprintf("event time %q is null", s.in.spec.TimeCol)
 		case t > limit:
 			reason = fmt.Sprintf("event time %s is more than %s ahead of the clock", sabot.Micros(t).Time().Format(time.RFC3339), s.in.spec.MaxFuture)
+		case t < earliest:
+			reason = fmt.Sprintf("event time %d us lies before all that can be computed with", t)
 		default:
 			top = max(top, t)
 			sel = append(sel, int32(i))
@@ -238,6 +255,11 @@ func (l *sourceLane) lowOf(in *sourceInput, now time.Time) sabot.Micros {
 // choose returns the split to read: of those that are not known to have nothing the one with the lowest watermark, unstarted ones first; a
 // split without event time counts as the lowest; equals take turns. Nil: all are ended.
 func (l *sourceLane) choose(now time.Time) *splitRun {
+	for _, s := range l.splits {
+		if s.poked.Swap(false) {
+			s.retry = time.Time{}
+		}
+	}
 	lowest := sabot.MaxMicros
 	for _, s := range l.splits {
 		if !s.ended && s.in.timeCol >= 0 && !s.retry.After(now) {

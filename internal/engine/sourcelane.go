@@ -10,8 +10,11 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 )
 
-// pollInterval is how long a split that answered "nothing" is left alone while others have rows.
-const pollInterval = 20 * time.Millisecond
+// How long a split that answered "nothing" is left alone: one that tells when it has rows is asked all the same at times.
+const (
+	pollInterval   = 20 * time.Millisecond
+	notifyInterval = time.Second
+)
 
 // sourceLane reads splits and runs the operators of stage 0.
 type sourceLane struct {
@@ -61,6 +64,13 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			}
 			continue
 		}
+		if d := s.retry.Sub(l.clock.Now()); d > 0 { // no split has anything to give
+			l.pause(ctx, d)
+			if err := l.advance(); err != nil { // a split may have become idle
+				return err
+			}
+			continue
+		}
 		if !l.align.wait(ctx, l.index, s.low, l.wake) || !l.limit.wait(ctx, l.wake) {
 			continue // a cut, or the end
 		}
@@ -82,6 +92,23 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// pause waits until a split may have rows, a split becomes idle, or something else is to be done, for d at most.
+func (l *sourceLane) pause(ctx context.Context, d time.Duration) {
+	now := l.clock.Now()
+	for _, s := range l.splits {
+		if left := s.quiet.Add(s.in.spec.Idle).Sub(now); !s.ended && !s.quiet.IsZero() && left > 0 {
+			d = min(d, left)
+		}
+	}
+	t := l.clock.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C():
+	case <-l.wake:
+	case <-ctx.Done():
+	}
 }
 
 // advance passes on the watermarks that have risen.

@@ -171,6 +171,7 @@ func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err err
 		return false, w.restart(ctx, m.Refused.Root, g.id)
 	case *pb.ToWorker_Cut:
 		if g != nil && g.term == m.Cut.Term && g.generation == m.Cut.Generation {
+			g.progress.fresh.Store(false)
 			g.cuts.ask(exchange.Cut(m.Cut.Cut))
 		}
 	case *pb.ToWorker_Committed:
