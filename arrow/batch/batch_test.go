@@ -2,7 +2,9 @@ package batch
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -219,32 +221,80 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+// BenchmarkScatter cuts a batch of seven int64 columns, as rows of numbers go through an exchange, into two and 16 lanes. The plain loop does the
+// same work, histogram, permutation and gather, on slices.
 func BenchmarkScatter(b *testing.B) {
-	const n = 8192
-	x := random(b, n, 1)
-	bounds := []uint32{1 << 31}
-	b.Run("scatter", func(b *testing.B) {
-		s := NewScatter(bounds)
-		for range b.N {
-			x.Retain()
-			for _, p := range s.Split(x) {
-				p.Release()
-			}
+	const n, columns = 8192, 7
+	schema := arrow.NewSchema(slices.Repeat([]arrow.Field{{Name: "c", Type: arrow.PrimitiveTypes.Int64}}, columns), nil)
+	x := &Batch{N: n, Schema: schema, Hashes: make([]uint64, n), Times: make([]int64, n)}
+	plain := make([][]int64, columns)
+	for c := range plain {
+		bld := array.NewInt64Builder(memory.DefaultAllocator)
+		for i := range n {
+			bld.Append(int64(i * c))
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n/float64(len(x.Cols)+3), "ns/row/column")
-	})
-	b.Run("loop", func(b *testing.B) { // one column of eight bytes, as plain as it gets
-		in := x.Times
-		var out [2][]int64
-		for range b.N {
-			out[0], out[1] = out[0][:0], out[1][:0]
-			for i, h := range x.Hashes {
-				l := h >> 63
-				out[l] = append(out[l], in[i])
+		a := bld.NewInt64Array()
+		plain[c] = a.Int64Values()
+		x.Cols = append(x.Cols, a)
+	}
+	r := rand.New(rand.NewPCG(1, 0))
+	for i := range n {
+		x.Hashes[i] = r.Uint64()
+	}
+	x.Keys.Offsets = make([]int32, n+1)
+	for i := range n {
+		x.Keys.Offsets[i+1] = int32(8 * (i + 1))
+	}
+	x.Keys.Bytes = make([]byte, 8*n)
+	for _, lanes := range []int{2, 16} {
+		b.Run(fmt.Sprintf("scatter/%d", lanes), func(b *testing.B) {
+			bounds := make([]uint32, lanes-1)
+			for i := range bounds {
+				bounds[i] = uint32((i + 1) << 32 / lanes)
 			}
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row/column")
-	})
+			s := NewScatter(bounds)
+			for range b.N {
+				k := New(schema, x.Cols, n, nil)
+				for _, c := range k.Cols {
+					c.Retain()
+				}
+				k.Hashes, k.Times, k.Keys = x.Hashes, x.Times, x.Keys
+				for _, p := range s.Split(k) {
+					p.Release()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+		})
+		b.Run(fmt.Sprintf("loop/%d", lanes), func(b *testing.B) {
+			cols := append([][]int64{x.Times, cast[int64](bytesOf(x.Hashes)), cast[int64](x.Keys.Bytes)}, plain...)
+			out := make([][]int64, len(cols))
+			for c := range out {
+				out[c] = make([]int64, n)
+			}
+			perm := make([]int32, n)
+			shift := 64 - bits.Len(uint(lanes-1))
+			for range b.N {
+				var at [17]int32
+				for _, h := range x.Hashes {
+					at[h>>shift+1]++
+				}
+				for l := range lanes {
+					at[l+1] += at[l]
+				}
+				for i, h := range x.Hashes {
+					perm[at[h>>shift]] = int32(i)
+					at[h>>shift]++
+				}
+				for c, in := range cols {
+					o := out[c]
+					for k, i := range perm {
+						o[k] = in[i]
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+		})
+	}
 }
 
 func decimal(n int64) decimal128.Num { return decimal128.FromI64(n) }

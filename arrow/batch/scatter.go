@@ -10,7 +10,8 @@ import (
 
 // Scatter cuts batches by lane: histogram, permutation, gather. One goroutine uses it; what it returns is released in any.
 type Scatter struct {
-	bounds []uint32 // first hash32 of lanes 1, 2, ...
+	bounds []uint32   // first hash32 of lanes 1, 2, ...
+	first  [256]uint8 // lane of the least hash32 with a given upper byte
 	pool   sync.Pool
 	lane   []uint8
 	perm   []int32
@@ -20,7 +21,19 @@ type Scatter struct {
 // NewScatter returns a scatter into lanes whose ranges of hash32 begin at 0 and at each of bounds, ascending. At most
 // 256 lanes.
 func NewScatter(bounds []uint32) *Scatter {
-	return &Scatter{bounds: bounds, pool: sync.Pool{New: func() any { return &memoryOf{} }}, starts: make([]int32, len(bounds)+2)}
+	s := &Scatter{bounds: bounds, pool: sync.Pool{New: func() any { return &memoryOf{} }}, starts: make([]int32, len(bounds)+2)}
+	for top := range s.first {
+		s.first[top] = s.laneFrom(0, uint32(top)<<24)
+	}
+	return s
+}
+
+// laneFrom returns the lane of hash32 h, which is not below lane l.
+func (s *Scatter) laneFrom(l uint8, h uint32) uint8 {
+	for int(l) < len(s.bounds) && h >= s.bounds[l] {
+		l++
+	}
+	return l
 }
 
 // Split returns one compact batch for each lane, nil where there are no rows. It consumes b, which must be compact and keyed.
@@ -59,13 +72,8 @@ func (s *Scatter) order(hashes []uint64) {
 		}
 	} else {
 		for i, h := range hashes {
-			l := uint8(0)
-			for _, b := range s.bounds {
-				if rowkey.Hash32(h) >= b {
-					l++
-				}
-			}
-			s.lane[i] = l
+			x := rowkey.Hash32(h)
+			s.lane[i] = s.laneFrom(s.first[x>>24], x)
 		}
 	}
 	var count [257]int32

@@ -10,8 +10,9 @@ import (
 
 // Program is a compiled expression. One goroutine uses it.
 type Program struct {
-	root node
-	typ  arrow.DataType
+	root    node
+	typ     arrow.DataType
+	scratch scratch
 }
 
 // RowErrors names the rows whose value could not be computed.
@@ -54,7 +55,7 @@ func Compile(e sabot.Expr, in *arrow.Schema) (*Program, error) {
 	if err != nil {
 		return nil, sabot.WithKind(sabot.Invalid, err)
 	}
-	return &Program{n, t}, nil
+	return &Program{root: n, typ: t}, nil
 }
 
 type compiler struct{ in *arrow.Schema }

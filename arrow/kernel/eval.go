@@ -27,6 +27,8 @@ type frame struct {
 	cols []arrow.Array
 	n    int
 	bad  map[int32]string
+
+	scratch *scratch
 }
 
 // fail notes that row i has no value, and why.
@@ -76,34 +78,54 @@ func (p *Program) Eval(cols []arrow.Array, n int) (arrow.Array, error) {
 // Select appends to dst the rows of sel (nil: all of n) for which the expression, which is of type bool, is true. With a *RowErrors those rows
 // are left out, and the error may name rows outside of sel too.
 func (p *Program) Select(cols []arrow.Array, n int, sel, dst []int32) ([]int32, error) {
-	f := &frame{cols: cols, n: n}
+	p.scratch.reset()
+	f := &frame{cols: cols, n: n, scratch: &p.scratch}
 	v := p.root.eval(f)
 	if v.bools == nil {
 		return dst, f.errors()
 	}
-	if v.null != nil || f.bad != nil { // what is null, or has no value, is not true
-		v.bools = slices.Clone(v.bools)
-		for i, null := range v.null {
-			v.bools[i] = v.bools[i] && !null
-		}
+	pass, null := v.bools, v.null // what is null, or has no value, is not true
+	if f.bad != nil {
+		pass = f.newBools()
+		copy(pass, v.bools)
 		for i := range f.bad {
-			v.bools[i] = false
+			pass[i] = false
 		}
 	}
 	if sel == nil {
-		for i, b := range v.bools {
-			if b {
-				dst = append(dst, int32(i))
-			}
-		}
-		return dst, f.errors()
+		return appendTrue(dst, pass, null), f.errors()
 	}
 	for _, i := range sel {
-		if v.bools[i] {
+		if pass[i] && (null == nil || !null[i]) {
 			dst = append(dst, i)
 		}
 	}
 	return dst, f.errors()
+}
+
+// appendTrue appends the indices of what is true and not null. It writes each index and moves on only behind the right ones: that costs less
+// than a branch which nobody can predict.
+func appendTrue(dst []int32, pass, null []bool) []int32 {
+	dst = slices.Grow(dst, len(pass)+1)
+	k := len(dst)
+	out := dst[:k+len(pass)+1]
+	if null == nil {
+		for i, b := range pass {
+			out[k] = int32(i)
+			if b {
+				k++
+			}
+		}
+		return out[:k]
+	}
+	null = null[:len(pass)]
+	for i, b := range pass {
+		out[k] = int32(i)
+		if b && !null[i] {
+			k++
+		}
+	}
+	return out[:k]
 }
 
 func toArray(v *vec, t arrow.DataType, n int) arrow.Array {
@@ -183,7 +205,7 @@ func (c *column) eval(f *frame) *vec {
 	a := f.cols[c.i]
 	v := &vec{}
 	if a.NullN() > 0 {
-		v.null = make([]bool, f.n)
+		v.null = f.newBools()
 		bits, off := a.NullBitmapBytes(), a.Data().Offset()
 		for i := range v.null {
 			at := off + i
@@ -192,7 +214,7 @@ func (c *column) eval(f *frame) *vec {
 	}
 	switch a := a.(type) {
 	case *array.Boolean:
-		v.bools = make([]bool, f.n)
+		v.bools = f.newBools()
 		for i := range v.bools {
 			v.bools[i] = a.Value(i)
 		}
@@ -270,6 +292,6 @@ func (c *constBool) eval(f *frame) *vec  { return &vec{bools: filled(f.n, c.v)} 
 func (c *constText) eval(*frame) *vec    { return &vec{text: func(int) string { return c.v }} }
 
 func (*allNull) eval(f *frame) *vec {
-	return &vec{ints: make([]int64, f.n), floats: make([]float64, f.n), bools: make([]bool, f.n), text: func(int) string { return "" },
+	return &vec{ints: make([]int64, f.n), floats: make([]float64, f.n), bools: f.newBools(), text: func(int) string { return "" },
 		null: filled(f.n, true)}
 }

@@ -14,14 +14,14 @@ import (
 )
 
 // either returns the rows in which a or b is null, nil for none.
-func either(a, b *vec) []bool {
+func (f *frame) either(a, b *vec) []bool {
 	switch {
 	case a.null == nil:
 		return b.null
 	case b.null == nil:
 		return a.null
 	}
-	out := make([]bool, len(a.null))
+	out := f.newBools()
 	for i := range out {
 		out[i] = a.null[i] || b.null[i]
 	}
@@ -43,7 +43,7 @@ func (o *intArithmetic) eval(f *frame) *vec {
 		return o.timesConst(f, c.v)
 	}
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: either(a, b)}
+	out := &vec{ints: f.newInts(), null: f.either(a, b)}
 	for i := range out.ints {
 		x, y := a.ints[i], b.ints[i]
 		var r int64
@@ -84,7 +84,7 @@ func (o *intArithmetic) eval(f *frame) *vec {
 // timesConst multiplies by a constant: one comparison with the greatest factor replaces a division per row.
 func (o *intArithmetic) timesConst(f *frame, c int64) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	most := math.MaxInt64 / abs(c)
 	var over int64
 	for i, x := range a.ints {
@@ -114,7 +114,7 @@ func (*floatArithmetic) shape() shape { return floats }
 
 func (o *floatArithmetic) eval(f *frame) *vec {
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{floats: make([]float64, f.n), null: either(a, b)}
+	out := &vec{floats: f.newFloats(), null: f.either(a, b)}
 	x, y := a.floats, b.floats
 	switch o.op {
 	case sabot.OpAdd:
@@ -225,12 +225,12 @@ func compareConst[T int64 | float64](op sabot.ExprOp, x []T, c T, out []bool) {
 func (o *intCompare) eval(f *frame) *vec {
 	if c, ok := o.b.(*constInt); ok {
 		a := o.a.eval(f)
-		out := &vec{bools: make([]bool, f.n), null: a.null}
+		out := &vec{bools: f.newBools(), null: a.null}
 		compareConst(o.op, a.ints, c.v, out.bools)
 		return out
 	}
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{bools: make([]bool, f.n), null: either(a, b)}
+	out := &vec{bools: f.newBools(), null: f.either(a, b)}
 	compareAll(o.op, a.ints, b.ints, out.bools)
 	return out
 }
@@ -238,19 +238,19 @@ func (o *intCompare) eval(f *frame) *vec {
 func (o *floatCompare) eval(f *frame) *vec {
 	if c, ok := o.b.(*constFloat); ok {
 		a := o.a.eval(f)
-		out := &vec{bools: make([]bool, f.n), null: a.null}
+		out := &vec{bools: f.newBools(), null: a.null}
 		compareConst(o.op, a.floats, c.v, out.bools)
 		return out
 	}
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{bools: make([]bool, f.n), null: either(a, b)}
+	out := &vec{bools: f.newBools(), null: f.either(a, b)}
 	compareAll(o.op, a.floats, b.floats, out.bools)
 	return out
 }
 
 func (o *textCompare) eval(f *frame) *vec {
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{bools: make([]bool, f.n), null: either(a, b)}
+	out := &vec{bools: f.newBools(), null: f.either(a, b)}
 	for i := range out.bools {
 		if out.isNull(i) {
 			continue
@@ -284,7 +284,7 @@ func (*logic) shape() shape { return bools }
 
 func (o *logic) eval(f *frame) *vec {
 	a, b := o.a.eval(f), o.b.eval(f)
-	out := &vec{bools: make([]bool, f.n)}
+	out := &vec{bools: f.newBools()}
 	if a.null == nil && b.null == nil {
 		for i := range out.bools {
 			if o.or {
@@ -295,7 +295,7 @@ func (o *logic) eval(f *frame) *vec {
 		}
 		return out
 	}
-	out.null = make([]bool, f.n)
+	out.null = f.newBools()
 	for i := range out.bools {
 		an, bn := a.isNull(i), b.isNull(i)
 		decided := !an && a.bools[i] == o.or || !bn && b.bools[i] == o.or
@@ -311,7 +311,7 @@ func (*not) shape() shape { return bools }
 
 func (o *not) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{bools: make([]bool, f.n), null: a.null}
+	out := &vec{bools: f.newBools(), null: a.null}
 	for i := range out.bools {
 		out.bools[i] = !a.bools[i]
 	}
@@ -325,7 +325,7 @@ func (*isNullNode) shape() shape { return bools }
 func (o *isNullNode) eval(f *frame) *vec {
 	a := o.a.eval(f)
 	if a.null == nil {
-		return &vec{bools: make([]bool, f.n)}
+		return &vec{bools: f.newBools()}
 	}
 	return &vec{bools: append([]bool(nil), a.null...)}
 }
@@ -350,7 +350,7 @@ func (o *coalesce) eval(f *frame) *vec {
 		}
 		if vs[pick[i]].isNull(i) {
 			if null == nil {
-				null = make([]bool, f.n)
+				null = f.newBools()
 			}
 			null[i] = true
 		}
@@ -358,19 +358,19 @@ func (o *coalesce) eval(f *frame) *vec {
 	out := &vec{null: null}
 	switch o.s {
 	case floats:
-		out.floats = make([]float64, f.n)
+		out.floats = f.newFloats()
 		for i, p := range pick {
 			out.floats[i] = vs[p].floats[i]
 		}
 	case bools:
-		out.bools = make([]bool, f.n)
+		out.bools = f.newBools()
 		for i, p := range pick {
 			out.bools[i] = vs[p].bools[i]
 		}
 	case texts:
 		out.text = func(i int) string { return vs[pick[i]].text(i) }
 	default:
-		out.ints = make([]int64, f.n)
+		out.ints = f.newInts()
 		for i, p := range pick {
 			out.ints[i] = vs[p].ints[i]
 		}
@@ -436,7 +436,7 @@ func (o *intToFloat) eval(f *frame) *vec {
 
 func (o *boolToInt) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, b := range a.bools {
 		if b {
 			out.ints[i] = 1
@@ -447,7 +447,7 @@ func (o *boolToInt) eval(f *frame) *vec {
 
 func (o *scaled) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, x := range a.ints {
 		out.ints[i] = x * o.by
 	}
@@ -464,7 +464,7 @@ func floorDiv(x, by int64) int64 {
 
 func (o *timeToDate) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, x := range a.ints {
 		out.ints[i] = floorDiv(x, dayMicros)
 	}
@@ -473,7 +473,7 @@ func (o *timeToDate) eval(f *frame) *vec {
 
 func (o *floatToInt) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, x := range a.floats {
 		if out.isNull(i) {
 			continue
@@ -489,7 +489,7 @@ func (o *floatToInt) eval(f *frame) *vec {
 
 func (o *textToInt) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i := range out.ints {
 		if out.isNull(i) {
 			continue
@@ -505,7 +505,7 @@ func (o *textToInt) eval(f *frame) *vec {
 
 func (o *textToReal) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{floats: make([]float64, f.n), null: a.null}
+	out := &vec{floats: f.newFloats(), null: a.null}
 	for i := range out.floats {
 		if out.isNull(i) {
 			continue
@@ -593,7 +593,7 @@ func (*truncate) shape() shape { return ints }
 
 func (o *truncate) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, x := range a.ints {
 		out.ints[i] = floorDiv(x, o.width) * o.width
 	}
@@ -609,7 +609,7 @@ func (*extract) shape() shape { return ints }
 
 func (o *extract) eval(f *frame) *vec {
 	a := o.a.eval(f)
-	out := &vec{ints: make([]int64, f.n), null: a.null}
+	out := &vec{ints: f.newInts(), null: a.null}
 	for i, x := range a.ints {
 		out.ints[i] = o.f(time.UnixMicro(x).UTC())
 	}
