@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -31,6 +32,12 @@ const magic = "ARROW1"
 
 // Encode appends the rows of r as a segment to dst. Perm is their order by key, as Sort gives it; nil: they are in order. Keys must ascend strictly.
 func Encode(dst []byte, schema Schema, r *Rows, perm []uint32, o Options) ([]byte, Info, error) {
+	if perm == nil {
+		perm = make([]uint32, r.Len())
+		for i := range perm {
+			perm[i] = uint32(i)
+		}
+	}
 	e := &encoder{schema: schema, r: r, perm: perm, o: o, base: len(dst), c: compressor{codec: o.Codec}, fb: flatbuffers.NewBuilder(1024)}
 	if o.BlockRows == 0 {
 		e.o.BlockRows = 1024
@@ -51,17 +58,11 @@ type encoder struct {
 	c        compressor
 	fb       *flatbuffers.Builder
 	blocks   []BlockInfo
-	scratch  []byte
+	raw      []byte // a buffer of the block in the making
+	body     []byte // its buffers, compressed
 }
 
-func (e *encoder) row(i int) int {
-	if e.perm == nil {
-		return i
-	}
-	return int(e.perm[i])
-}
-
-func (e *encoder) key(i int) []byte { return e.r.Key(e.row(i)) }
+func (e *encoder) key(i int) []byte { return e.r.Key(int(e.perm[i])) }
 
 func (e *encoder) run(dst []byte) ([]byte, Info, error) {
 	n := e.r.Len()
@@ -104,21 +105,30 @@ func (e *encoder) run(dst []byte) ([]byte, Info, error) {
 func hash32(key []byte) uint32 { return binary.BigEndian.Uint32(key) }
 
 func (e *encoder) checkKeys() error {
-	n := e.r.Len()
 	e.keyWidth = len(e.key(0))
-	for i := range n {
-		k := e.key(i)
+	var last []byte
+	for i, row := range e.perm {
+		k := e.r.Key(int(row))
 		if len(k) < 4 {
 			return fmt.Errorf("key %d has %d bytes; it begins with a hash of four", i, len(k))
 		}
 		if len(k) != e.keyWidth {
 			e.keyWidth = 0
 		}
-		if i > 0 && bytes.Compare(e.key(i-1), k) >= 0 {
-			return fmt.Errorf("key %x does not come after %x", k, e.key(i-1))
+		if i > 0 && !less(last, k) {
+			return fmt.Errorf("key %x does not come after %x", k, last)
 		}
+		last = k
 	}
 	return nil
+}
+
+// less tells whether key a comes before b; both have four bytes at least, which decide mostly.
+func less(a, b []byte) bool {
+	if x, y := hash32(a), hash32(b); x != y {
+		return x < y
+	}
+	return bytes.Compare(a, b) < 0
 }
 
 // blockEnd returns where the block that begins at row lo ends: at BlockRows, or where a partition begins.
@@ -136,7 +146,7 @@ func (e *encoder) blockEnd(lo int) int {
 
 // block appends the rows lo to hi as a record batch.
 func (e *encoder) block(dst []byte, lo, hi int) ([]byte, error) {
-	var body []byte
+	body := e.body[:0]
 	var buffers [][2]int
 	var err error
 	add := func(raw []byte) {
@@ -149,13 +159,15 @@ func (e *encoder) block(dst []byte, lo, hi int) ([]byte, error) {
 			body = padded(body, len(body))
 		}
 	}
-	nulls := e.keysAndOps(lo, hi, add)
+	rows := e.perm[lo:hi]
+	nulls := e.keysAndOps(rows, add)
 	for i := range e.r.Cols {
-		nulls = append(nulls, e.column(&e.r.Cols[i], kindOf(e.schema[i].Type), lo, hi, add))
+		nulls = append(nulls, e.column(&e.r.Cols[i], kindOf(e.schema[i].Type), rows, add))
 	}
 	if err != nil {
 		return nil, err
 	}
+	e.body = body
 	at := len(dst)
 	e.fb.Reset()
 	dst = message(e.fb, dst, headerBatch, batchTable(e.fb, hi-lo, nulls, buffers, e.o.Codec), len(body))
@@ -166,86 +178,99 @@ func (e *encoder) block(dst []byte, lo, hi int) ([]byte, error) {
 	return dst, nil
 }
 
-func (e *encoder) keysAndOps(lo, hi int, add func([]byte)) (nulls []int) {
-	s := e.scratch[:0]
+// buffer returns n bytes of any content, which live until the next call.
+func (e *encoder) buffer(n int) []byte {
+	e.raw = slices.Grow(e.raw[:0], n)[:n]
+	return e.raw
+}
+
+func (e *encoder) keysAndOps(rows []uint32, add func([]byte)) (nulls []int) {
 	add(nil)
 	if e.keyWidth == 0 {
-		total := uint32(0)
-		s = binary.LittleEndian.AppendUint32(s, 0)
-		for i := lo; i < hi; i++ {
-			total += uint32(len(e.key(i)))
-			s = binary.LittleEndian.AppendUint32(s, total)
-		}
-		add(s)
-		s = s[:0]
+		add(e.offsets(e.r.KeyOffsets, rows))
 	}
-	for i := lo; i < hi; i++ {
-		s = append(s, e.key(i)...)
-	}
-	add(s)
+	add(e.bytes(e.r.KeyOffsets, e.r.KeyBytes, rows))
 	add(nil)
-	s = s[:0]
-	for i := lo; i < hi; i++ {
-		s = append(s, byte(e.r.Ops[e.row(i)]))
+	s := e.buffer(len(rows))
+	for k, i := range rows {
+		s[k] = byte(e.r.Ops[i])
 	}
 	add(s)
-	e.scratch = s
 	return []int{0, 0}
 }
 
 // column adds the buffers of a value column and returns its nulls.
-func (e *encoder) column(c *Column, k kind, lo, hi int, add func([]byte)) (nulls int) {
-	s := e.scratch[:0]
+func (e *encoder) column(c *Column, k kind, rows []uint32, add func([]byte)) (nulls int) {
 	if c.Valid != nil {
-		for i := lo; i < hi; i++ {
-			if !c.Valid[e.row(i)] {
+		for _, i := range rows {
+			if !c.Valid[i] {
 				nulls++
 			}
 		}
 	}
 	if nulls > 0 {
-		s = e.bits(s, lo, hi, func(row int) bool { return c.Valid[row] })
+		add(e.bits(c.Valid, rows))
+	} else {
+		add(nil)
 	}
-	add(s)
-	s = s[:0]
 	switch k {
 	case kindInt:
-		for i := lo; i < hi; i++ {
-			s = binary.LittleEndian.AppendUint64(s, uint64(c.Ints[e.row(i)]))
-		}
-	case kindFloat:
-		for i := lo; i < hi; i++ {
-			s = appendFloat(s, c.Floats[e.row(i)])
-		}
-	case kindBool:
-		s = e.bits(s, lo, hi, func(row int) bool { return c.Bools[row] })
-	case kindBytes:
-		total := uint32(0)
-		s = binary.LittleEndian.AppendUint32(s, 0)
-		for i := lo; i < hi; i++ {
-			row := e.row(i)
-			total += c.Offsets[row+1] - c.Offsets[row]
-			s = binary.LittleEndian.AppendUint32(s, total)
+		s := e.buffer(8 * len(rows))
+		for k, i := range rows {
+			binary.LittleEndian.PutUint64(s[8*k:], uint64(c.Ints[i]))
 		}
 		add(s)
-		s = s[:0]
-		for i := lo; i < hi; i++ {
-			row := e.row(i)
-			s = append(s, c.Bytes[c.Offsets[row]:c.Offsets[row+1]]...)
+	case kindFloat:
+		s := e.buffer(8 * len(rows))
+		for k, i := range rows {
+			binary.LittleEndian.PutUint64(s[8*k:], math.Float64bits(c.Floats[i]))
 		}
+		add(s)
+	case kindBool:
+		add(e.bits(c.Bools, rows))
+	case kindBytes:
+		add(e.offsets(c.Offsets, rows))
+		add(e.bytes(c.Offsets, c.Bytes, rows))
 	}
-	add(s)
-	e.scratch = s
 	return nulls
 }
 
-func (e *encoder) bits(s []byte, lo, hi int, set func(row int) bool) []byte {
-	for i := lo; i < hi; i++ {
-		if (i-lo)%8 == 0 {
-			s = append(s, 0)
+// offsets returns the offsets of rows of variable width, from 0.
+func (e *encoder) offsets(from []uint32, rows []uint32) []byte {
+	s := e.buffer(4 * (len(rows) + 1))
+	total := uint32(0)
+	binary.LittleEndian.PutUint32(s, 0)
+	for k, i := range rows {
+		total += from[i+1] - from[i]
+		binary.LittleEndian.PutUint32(s[4*(k+1):], total)
+	}
+	return s
+}
+
+// bytes returns rows of variable width one after the other.
+func (e *encoder) bytes(offsets []uint32, from []byte, rows []uint32) []byte {
+	s := e.buffer(0)
+	for _, i := range rows {
+		b := from[offsets[i]:offsets[i+1]]
+		if n := len(b); n >= 8 && n <= 16 { // most keys: two stores that may overlap, instead of a call
+			s = append(s, make([]byte, n)...)
+			d := s[len(s)-n:]
+			binary.LittleEndian.PutUint64(d, binary.LittleEndian.Uint64(b))
+			binary.LittleEndian.PutUint64(d[n-8:], binary.LittleEndian.Uint64(b[n-8:]))
+			continue
 		}
-		if set(e.row(i)) {
-			s[len(s)-1] |= 1 << ((i - lo) % 8)
+		s = append(s, b...)
+	}
+	e.raw = s
+	return s
+}
+
+func (e *encoder) bits(set []bool, rows []uint32) []byte {
+	s := e.buffer((len(rows) + 7) / 8)
+	clear(s)
+	for k, i := range rows {
+		if set[i] {
+			s[k/8] |= 1 << (k % 8)
 		}
 	}
 	return s

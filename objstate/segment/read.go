@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 
 	"github.com/sabot-stream/sabot"
 )
@@ -17,10 +16,6 @@ type BlockInfo struct {
 	First, Last []byte // keys
 	meta, body  uint32 // lengths
 	crc         uint32
-}
-
-func appendFloat(s []byte, v float64) []byte {
-	return binary.LittleEndian.AppendUint64(s, math.Float64bits(v))
 }
 
 func (b BlockInfo) append(dst []byte) []byte {
