@@ -132,8 +132,8 @@ func (f *batchFunc) Batch(b *batch.Batch, out Collector) error {
 		return nil
 	}
 	defer got.Release()
-	if !got.Schema().Equal(f.out) {
-		return sabot.WithKind(sabot.Invalid, fmt.Errorf("the function returned columns %v where it declared %v", got.Schema(), f.out))
+	if err := fits(got, f.out); err != nil {
+		return sabot.WithKind(sabot.Invalid, err)
 	}
 	if c.Times != nil && got.NumRows() != int64(c.N) {
 		return sabot.WithKind(sabot.Invalid, fmt.Errorf("the function returned %d rows for %d: a batch function of a stream with event time "+
@@ -148,4 +148,22 @@ func (f *batchFunc) Batch(b *batch.Batch, out Collector) error {
 	}
 	c.Retain()
 	return out.Emit(derived(c, f.out, cols, false, nil))
+}
+
+// fits tells whether a record is one of a schema: its names and types, and nulls only where they are declared.
+func fits(rec arrow.RecordBatch, schema *arrow.Schema) error {
+	got := rec.Schema()
+	if got.NumFields() != schema.NumFields() {
+		return fmt.Errorf("the function returned %d columns where it declared %d", got.NumFields(), schema.NumFields())
+	}
+	for i, f := range schema.Fields() {
+		g := got.Field(i)
+		switch {
+		case g.Name != f.Name || !arrow.TypeEqual(g.Type, f.Type):
+			return fmt.Errorf("the function returned column %q of %s where it declared %q of %s", g.Name, g.Type, f.Name, f.Type)
+		case !f.Nullable && rec.Column(i).NullN() > 0:
+			return fmt.Errorf("the function returned nulls in column %q, which it declared without", f.Name)
+		}
+	}
+	return nil
 }

@@ -35,7 +35,8 @@ type lane struct {
 	nowRows *batch.Batch
 }
 
-// enter notes which operator runs, for what a panic has to say, and returns what notes its end.
+// enter notes which operator runs, for what a panic has to say, and returns what notes its end. That is not to be deferred: a panic on its way up
+// must find the innermost operator still noted.
 func (l *lane) enter(n *node, b *batch.Batch) func() {
 	node, rows := l.now, l.nowRows
 	l.now, l.nowRows = n, b

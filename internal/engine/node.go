@@ -28,8 +28,10 @@ type counts struct{ in, out, late, dead int64 }
 
 func (n *node) batch(b *batch.Batch) error {
 	n.counts.in += int64(b.Rows())
-	defer n.lane.enter(n, b)()
-	return n.op.Batch(b, n)
+	leave := n.lane.enter(n, b)
+	err := n.op.Batch(b, n)
+	leave()
+	return err
 }
 
 func (n *node) watermark(w sabot.Micros) error {
@@ -53,8 +55,10 @@ func (n *node) watermark(w sabot.Micros) error {
 }
 
 func (n *node) tick(now sabot.Micros) error {
-	defer n.lane.enter(n, nil)()
-	return n.op.(operators.Ticker).Tick(now, n)
+	leave := n.lane.enter(n, nil)
+	err := n.op.(operators.Ticker).Tick(now, n)
+	leave()
+	return err
 }
 
 // Emit implements operators.Collector.

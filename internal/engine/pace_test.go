@@ -32,7 +32,7 @@ func TestLimiterKeepsTheRate(t *testing.T) {
 		if took := time.Since(began); took < 1940*time.Millisecond || took > 2*time.Second {
 			t.Errorf("2000 rows at 1000 per second took %s", took)
 		}
-		if d := l.free.Sub(time.Now()); d > 60*time.Millisecond {
+		if d := time.Until(l.free); d > 60*time.Millisecond {
 			t.Errorf("after the last rows the next are %s away", d)
 		}
 	})
