@@ -1,7 +1,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: help run routes test lint fmt build bench proto clean
+.PHONY: help run routes test lint fmt build bench minio proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,13 @@ build: ## static binaries in bin/
 
 bench: ## benchmarks of the hot loops, each beside a plain loop
 	$(GO) test -run '^$$' -bench . -benchtime 0.5s ./arrow/... ./exchange/... ./objstate/... ./operators/... ./timers/...
+
+MINIO_VERSION = v0.0.0-20260212201848-7aac2a2c5b7c
+
+minio: .tools/minio ## build the MinIO server for tests and for make cluster (about three minutes, once)
+
+.tools/minio:
+	GOBIN=$(CURDIR)/.tools GOFLAGS=-mod=mod $(GO) install github.com/minio/minio@$(MINIO_VERSION)
 
 proto: ## generate checkpoint/pb; needs protoc and protoc-gen-go
 	protoc --go_out=. --go_opt=module=github.com/sabot-stream/sabot checkpoint/pb/checkpoint.proto

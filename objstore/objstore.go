@@ -51,10 +51,11 @@ type Bucket interface {
 // Limits are what a store asks of its callers.
 type Limits struct {
 	CASInterval time.Duration // shortest interval between conditional writes of one object; 0: none
+	Private     bool          // no other process can reach the bucket
 }
 
-// Locker is implemented by buckets that can tell whether the process that leads a job is alive (the file bucket). The others use a lease
-// object.
+// Locker is implemented by buckets that can tell whether the process that leads a job is alive (the file bucket). Package lease does it on the
+// others.
 type Locker interface {
 	// Lead makes this process the leader of the job under prefix. It returns at once when nobody leads. When another live process does,
 	// it returns a *HeldError. When that process holds the lock but has not touched it for lease (it is stopped), Lead takes over, and so it

@@ -17,6 +17,7 @@ import (
 	"github.com/sabot-stream/sabot/internal/engine"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
+	"github.com/sabot-stream/sabot/objstore/lease"
 )
 
 // defaultPartitions is the number of keyed partitions of a new run.
@@ -126,11 +127,14 @@ type localRun struct {
 	store  *checkpoint.Store
 }
 
-// lead makes this process the job's only one, where the bucket can tell; nil where it cannot.
+// lead makes this process the job's only one; nil where no other can be.
 func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
+	if r.bucket.Limits().Private {
+		return nil, nil
+	}
 	locker, ok := r.bucket.(objstore.Locker)
 	if !ok {
-		return nil, nil
+		locker = lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock}
 	}
 	told := false
 	for {

@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"":                   {"internal/row"},
 	"internal/row":       {},
 	"internal/clock":     {},
+	"internal/miniotest": {},
 	"arrow/batch":        {"arrow/rowkey", "internal/row"},
 	"arrow/rowkey":       {},
 	"arrow/kernel":       {"arrow/batch"},
@@ -27,6 +28,8 @@ var allowed = map[string][]string{
 	"objstore/mem":       {"objstore"},
 	"objstore/file":      {"objstore", "internal/clock"},
 	"objstore/fault":     {"objstore"},
+	"objstore/s3":        {"objstore", "internal/clock"},
+	"objstore/lease":     {"objstore", "internal/clock"},
 	"objstore/storetest": {"objstore"},
 	"objstore/bucketurl": {"objstore"},
 	"checkpoint/pb":      {},
@@ -128,6 +131,7 @@ func TestHeavyImportsStayInTheirPlace(t *testing.T) {
 		"google.golang.org/protobuf":             {"checkpoint", "internal/coord", "internal/engine"},
 		"github.com/google/flatbuffers":          {"objstate/segment"},
 		"github.com/valyala/fastjson":            {"connectors/file"},
+		"github.com/minio/minio-go":              {"objstore/s3", "internal/miniotest"},
 		"github.com/jedib0t/go-pretty":           {"run", "cmd/", "examples/", "connectors/stdout"},
 	}
 	for _, p := range packages(t) {

@@ -134,7 +134,7 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 }
 
 // Limits implements objstore.Bucket.
-func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{} }
+func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{Private: true} }
 
 // Close implements objstore.Bucket.
 func (b *Bucket) Close() error { return nil }

@@ -1,0 +1,184 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sabot-stream/sabot/internal/clock"
+	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/fault"
+	"github.com/sabot-stream/sabot/objstore/lease"
+	"github.com/sabot-stream/sabot/objstore/mem"
+)
+
+const length = 6 * time.Second
+
+func lead(t *testing.T, b objstore.Bucket, force bool) (objstore.Leadership, error) {
+	t.Helper()
+	return lease.Locker{Bucket: b, Clock: clock.Real()}.Lead(t.Context(), "job/", length, force)
+}
+
+func mustLead(t *testing.T, b objstore.Bucket, force bool) objstore.Leadership {
+	t.Helper()
+	l, err := lead(t, b, force)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func release(t *testing.T, l objstore.Leadership) {
+	t.Helper()
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func isHeld(err error) bool {
+	var held *objstore.HeldError
+	return errors.As(err, &held)
+}
+
+func TestOneLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.New()
+		first := mustLead(t, b, false)
+		for range 3 {
+			if _, err := lead(t, b, false); !isHeld(err) {
+				t.Fatalf("a second leader: %v, want who leads", err)
+			}
+		}
+		release(t, first)
+		began := time.Now()
+		second := mustLead(t, b, false)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("a free lease was taken after %s", took)
+		}
+		release(t, second)
+	})
+}
+
+// The holder dies: its bucket answers nobody any more.
+func TestStandbyTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.New()
+		dying := fault.Wrap(b, nil)
+		first := mustLead(t, dying, false)
+		if _, err := lead(t, b, false); !isHeld(err) { // a standby waits: it calls again and again
+			t.Fatal(err)
+		}
+		dying.Kill(errors.New("dead"))
+		died := time.Now()
+		var second objstore.Leadership
+		for second == nil {
+			l, err := lead(t, b, false)
+			if err != nil && !isHeld(err) {
+				t.Fatal(err)
+			}
+			second = l
+		}
+		if took := time.Since(died); took < length || took > 2*length {
+			t.Errorf("the standby leads %s after the death, want between %s and %s", took, length, 2*length)
+		}
+		release(t, second)
+		_ = first.Release() // of a dead process
+	})
+}
+
+func TestForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.New()
+		first := mustLead(t, b, false)
+		began := time.Now()
+		second := mustLead(t, b, true)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("taking over by force took %s", took)
+		}
+		<-first.Lost()
+		release(t, first)
+		if _, err := lead(t, b, false); !isHeld(err) {
+			t.Errorf("the release of a lost lease freed the new one: %v", err)
+		}
+		release(t, second)
+	})
+}
+
+// A candidate that was stopped itself has seen nothing, however much time has passed.
+func TestCandidateThatWasStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.New()
+		first := mustLead(t, b, false)
+		_, err := lease.Locker{Bucket: b, Clock: &gaps{clock.Real(), time.Hour}}.Lead(t.Context(), "job/", length, false)
+		if !isHeld(err) {
+			t.Errorf("it was told %v, want who leads", err)
+		}
+		release(t, first)
+	})
+}
+
+// gaps is the clock of a process that is stopped in its first sleeps.
+type gaps struct {
+	clock.Clock
+	jump time.Duration
+}
+
+func (c *gaps) Now() time.Time { return c.Clock.Now().Add(-c.jump) }
+
+func (c *gaps) Sleep(ctx context.Context, d time.Duration) error {
+	if c.jump > 0 { // it wakes up long after, and the holder has done nothing meanwhile
+		c.jump -= 10 * time.Minute
+		return ctx.Err()
+	}
+	return c.Clock.Sleep(ctx, d)
+}
+
+func TestLeaseIsCheapWhileNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := fault.Wrap(mem.New(), nil)
+		l := mustLead(t, b, false)
+		before := len(b.Calls())
+		time.Sleep(time.Hour)
+		writes, reads := 0, 0
+		for _, c := range b.Calls()[before:] {
+			if c.Op.Writes() {
+				writes++
+			} else {
+				reads++
+			}
+		}
+		if writes > 360 || reads > 360 || writes < 350 {
+			t.Errorf("an hour alone cost %d writes and %d reads, want six of each a minute", writes, reads)
+		}
+		release(t, l)
+	})
+}
+
+// Answers are lost: the holder finds out what has become of its renewal, and stays.
+func TestLostAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		b := fault.Wrap(mem.New(), func(c fault.Call) (f fault.Fault) {
+			if c.Op == fault.PutIf {
+				switch n++; n % 3 {
+				case 0:
+					f.After = objstore.ErrAmbiguous
+				case 1:
+					f.Before = objstore.ErrAmbiguous
+				}
+			}
+			return f
+		})
+		n = 1 // the first one succeeds
+		l := mustLead(t, b, false)
+		time.Sleep(10 * time.Minute)
+		select {
+		case <-l.Lost():
+			t.Error("the lease was lost to nobody")
+		default:
+		}
+		_ = l.Release() // may fail like any other call
+	})
+}
