@@ -144,6 +144,9 @@ func (f *folder) brought() map[uint32]bool {
 			set[s.Object] = true
 		}
 	}
+	for _, e := range f.r.Exchanges {
+		set[e.Object] = true
+	}
 	for _, d := range f.r.DeadSections {
 		if d.Section != nil {
 			set[d.Section.Object] = true

@@ -17,12 +17,12 @@ func (f *folder) apply() {
 	for _, k := range f.r.Compactions {
 		f.applyCompaction(k)
 	}
+	f.applyExchanges()
 	f.applyOutputs()
 	f.applyDead()
 	f.applyCounts()
-	if f.r.Ended && f.othersEnded() {
-		f.root.Ended = true
-	}
+	f.group.Ended = f.r.Ended
+	f.root.Ended = f.root.Ended || allEnded(f.root)
 	if f.r.Swept {
 		f.root.OldRuns = nil
 	}
@@ -62,7 +62,7 @@ func (f *folder) applySplits() {
 	for _, s := range f.r.Splits {
 		sp := f.splits[splitID{s.Source, s.Id}]
 		sp.Position, sp.Rows, sp.Ended, sp.Done, sp.Dead = s.Position, s.Rows, s.Ended, s.Done, s.Dead
-		sp.WatermarkUs, sp.HasWatermark = s.WatermarkUs, s.HasWatermark
+		sp.WatermarkUs, sp.HasWatermark, sp.Idle = s.WatermarkUs, s.HasWatermark, s.Idle
 	}
 }
 
@@ -70,6 +70,10 @@ func (f *folder) applyPartitions() {
 	for _, rp := range f.r.Partitions {
 		p := f.parts[partitionID{rp.Stage, rp.Lo, rp.Hi}]
 		p.WatermarkUs, p.HasWatermark = rp.WatermarkUs, rp.HasWatermark
+		p.Inputs = nil
+		for _, in := range rp.Inputs {
+			p.Inputs = append(p.Inputs, &pb.Input{Group: in.Group, Cut: in.Cut})
+		}
 		for _, ref := range rp.Refs {
 			p.Refs = append(p.Refs, f.reference(ref))
 		}
@@ -194,7 +198,7 @@ func (f *folder) applyOutputs() {
 		for _, s := range ro.Sections {
 			o.Sections = append(o.Sections, f.section(s))
 		}
-		o.Closed = ro.Close
+		o.Closed, o.Group = ro.Close, f.group.Id
 	}
 }
 
@@ -205,7 +209,7 @@ func (f *folder) applyDead() {
 	}
 	f.root.DeadSections = slices.DeleteFunc(f.root.DeadSections, func(d *pb.DeadSection) bool { return written[deadID{d.Cut, d.Index}] })
 	for _, d := range f.r.DeadSections {
-		f.root.DeadSections = append(f.root.DeadSections, &pb.DeadSection{Section: f.section(d.Section), Cut: d.Cut, Index: d.Index})
+		f.root.DeadSections = append(f.root.DeadSections, &pb.DeadSection{Section: f.section(d.Section), Cut: d.Cut, Index: d.Index, Group: f.group.Id})
 	}
 }
 
@@ -225,18 +229,6 @@ func (f *folder) applyCounts() {
 		c.Late += o.Late
 		c.Dead += o.Dead
 	}
-}
-
-// othersEnded tells whether the splits of all other groups are read to their ends.
-func (f *folder) othersEnded() bool {
-	for _, s := range f.root.Sources {
-		for _, sp := range s.Splits {
-			if sp.Group != f.group.Id && !sp.Ended {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // dropped returns the objects that the report wrote, and that the root does not name. Those that a compaction has read are not the report's.
@@ -288,5 +280,8 @@ func eachObject(root *pb.Root, f func(*uint32)) {
 	}
 	for _, d := range root.DeadSections {
 		f(&d.Section.Object)
+	}
+	for _, e := range root.Exchanges {
+		f(&e.Object)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // checkContent looks for anything in the report that would break the root: after it, apply cannot fail.
 func (f *folder) checkContent() error {
-	for _, check := range []func() error{f.checkNewObjects, f.checkSplits, f.checkPartitions, f.checkOutputs, f.checkDead, f.checkCounts} {
+	for _, check := range []func() error{f.checkNewObjects, f.checkSplits, f.checkPartitions, f.checkExchanges, f.checkOutputs, f.checkDead, f.checkCounts} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -52,6 +52,9 @@ func (f *folder) checkPartitions() error {
 		old := f.parts[partitionID{p.Stage, p.Lo, p.Hi}]
 		if old.HasWatermark && (!p.HasWatermark || p.WatermarkUs < old.WatermarkUs) {
 			return fmt.Errorf("the watermark of partition [%d,%d) of stage %d falls", p.Lo, p.Hi, p.Stage)
+		}
+		if err := f.checkInputs(old, p.Inputs); err != nil {
+			return fmt.Errorf("partition [%d,%d) of stage %d: %w", p.Lo, p.Hi, p.Stage, err)
 		}
 		for i, ref := range p.Refs {
 			if err := checkReference(f.r.Objects, p.Lo, p.Hi, ref); err != nil {

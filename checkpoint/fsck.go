@@ -161,6 +161,13 @@ func spansOf(root *pb.Root) []span {
 	for _, d := range root.DeadSections {
 		section(d.Section)
 	}
+	for _, e := range root.Exchanges {
+		off := e.Offset
+		for _, b := range e.Blocks {
+			all = append(all, span{e.Object, off, b.Length, b.Crc})
+			off += b.Length
+		}
+	}
 	slices.SortFunc(all, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.off, b.off), cmp.Compare(a.length, b.length), cmp.Compare(a.crc, b.crc))
 	})

@@ -74,22 +74,9 @@ func GroupOf(root *pb.Root, id uint32) *pb.Group {
 // are those of the cuts and compactions that are under way. It never falls, and is never above 1 + the last folded cut of a group that owns
 // anything, because such a group may flush early under that number at any time.
 func Floor(root *pb.Root, next uint64, open ...uint64) uint64 {
-	owning := map[uint32]bool{}
-	for _, s := range root.Sources {
-		for _, sp := range s.Splits {
-			owning[sp.Group] = true
-		}
-	}
-	for _, st := range root.Stages {
-		for _, p := range st.Partitions {
-			owning[p.Group] = true
-		}
-	}
 	floor := next
-	for _, g := range root.Groups {
-		if owning[g.Id] {
-			floor = min(floor, g.Cut+1)
-		}
+	for _, id := range Owners(root) {
+		floor = min(floor, GroupOf(root, id).Cut+1)
 	}
 	for _, n := range open {
 		floor = min(floor, n)
@@ -103,7 +90,7 @@ func Finish(root *pb.Root, now time.Time) bool {
 	if root.FinishedUs != 0 {
 		return true
 	}
-	if !root.Ended || len(root.Outputs) > 0 || len(root.DeadSections) > 0 || len(root.OldRuns) > 0 {
+	if !root.Ended || len(root.Outputs) > 0 || len(root.DeadSections) > 0 || len(root.OldRuns) > 0 || len(root.Exchanges) > 0 {
 		return false
 	}
 	root.FinishedUs = max(1, now.UnixMicro())

@@ -184,11 +184,12 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
 		Conn: toCoordinator, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
-	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store, toWorker)
+	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store)
 
 	// The job outlives ctx by its last checkpoint.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	go driver.Attach(work, "local", toWorker)
 	workerEnd := make(chan error, 1)
 	go func() { workerEnd <- worker.Run(work) }()
 	ended := make(chan struct{})

@@ -50,6 +50,7 @@ type Root struct {
 	Ended         bool                   `protobuf:"varint,22,opt,name=ended,proto3" json:"ended,omitempty"`                                      // every bounded split is read to its end and every window has fired
 	DeadSections  []*DeadSection         `protobuf:"bytes,23,rep,name=dead_sections,json=deadSections,proto3" json:"dead_sections,omitempty"`     // committed, not yet written out
 	TimersDropped int64                  `protobuf:"varint,24,opt,name=timers_dropped,json=timersDropped,proto3" json:"timers_dropped,omitempty"` // processing-time timers dropped at the end of input
+	Exchanges     []*Exchange            `protobuf:"bytes,25,rep,name=exchanges,proto3" json:"exchanges,omitempty"`                               // rows between stages of several groups that are not all read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +253,236 @@ func (x *Root) GetTimersDropped() int64 {
 	return 0
 }
 
+func (x *Root) GetExchanges() []*Exchange {
+	if x != nil {
+		return x.Exchanges
+	}
+	return nil
+}
+
+// Exchange is what one cut of a group sends to one input of a keyed stage: rows by hash, in blocks one after the other in one object.
+type Exchange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stage         uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"` // that reads them
+	Input         uint32                 `protobuf:"varint,2,opt,name=input,proto3" json:"input,omitempty"` // which of its inputs
+	Group         uint32                 `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"` // that wrote them
+	Cut           uint64                 `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`
+	Object        uint32                 `protobuf:"varint,5,opt,name=object,proto3" json:"object,omitempty"`
+	Offset        int64                  `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
+	Blocks        []*Block               `protobuf:"bytes,7,rep,name=blocks,proto3" json:"blocks,omitempty"` // ascending by hash, none empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exchange) Reset() {
+	*x = Exchange{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exchange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exchange) ProtoMessage() {}
+
+func (x *Exchange) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
+func (*Exchange) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Exchange) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *Exchange) GetInput() uint32 {
+	if x != nil {
+		return x.Input
+	}
+	return 0
+}
+
+func (x *Exchange) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *Exchange) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *Exchange) GetObject() uint32 {
+	if x != nil {
+		return x.Object
+	}
+	return 0
+}
+
+func (x *Exchange) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Exchange) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+// Block is an Arrow IPC stream of the rows whose hash32 is in a range.
+type Block struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lo            uint64                 `protobuf:"varint,1,opt,name=lo,proto3" json:"lo,omitempty"` // inclusive
+	Hi            uint64                 `protobuf:"varint,2,opt,name=hi,proto3" json:"hi,omitempty"` // exclusive
+	Length        int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	Crc           uint32                 `protobuf:"varint,4,opt,name=crc,proto3" json:"crc,omitempty"` // CRC32C
+	Rows          int64                  `protobuf:"varint,5,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Block) GetLo() uint64 {
+	if x != nil {
+		return x.Lo
+	}
+	return 0
+}
+
+func (x *Block) GetHi() uint64 {
+	if x != nil {
+		return x.Hi
+	}
+	return 0
+}
+
+func (x *Block) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Block) GetCrc() uint32 {
+	if x != nil {
+		return x.Crc
+	}
+	return 0
+}
+
+func (x *Block) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+// Input is how far a partition has read what a group sends: every exchange of that group up to and with this cut.
+type Input struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	Cut           uint64                 `protobuf:"varint,2,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Input) Reset() {
+	*x = Input{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Input) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Input) ProtoMessage() {}
+
+func (x *Input) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Input.ProtoReflect.Descriptor instead.
+func (*Input) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Input) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *Input) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // path in the bucket
@@ -262,7 +493,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +505,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +518,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Object) GetKey() string {
@@ -316,7 +547,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +559,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +572,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Source) GetName() string {
@@ -386,13 +617,14 @@ type Split struct {
 	Ended         bool                   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"`
 	Done          float64                `protobuf:"fixed64,11,opt,name=done,proto3" json:"done,omitempty"` // share read
 	Dead          int64                  `protobuf:"varint,12,opt,name=dead,proto3" json:"dead,omitempty"`  // bad records of this split
+	Idle          bool                   `protobuf:"varint,13,opt,name=idle,proto3" json:"idle,omitempty"`  // it has had nothing for its source's idle timeout
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +636,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +649,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Split) GetId() string {
@@ -504,6 +736,13 @@ func (x *Split) GetDead() int64 {
 	return 0
 }
 
+func (x *Split) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
 type Stage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -514,7 +753,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +765,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +778,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -563,14 +802,15 @@ type Partition struct {
 	Group         uint32                 `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"`
 	WatermarkUs   int64                  `protobuf:"varint,4,opt,name=watermark_us,json=watermarkUs,proto3" json:"watermark_us,omitempty"`
 	HasWatermark  bool                   `protobuf:"varint,5,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
-	Refs          []*Reference           `protobuf:"bytes,6,rep,name=refs,proto3" json:"refs,omitempty"` // oldest first
+	Refs          []*Reference           `protobuf:"bytes,6,rep,name=refs,proto3" json:"refs,omitempty"`     // oldest first
+	Inputs        []*Input               `protobuf:"bytes,7,rep,name=inputs,proto3" json:"inputs,omitempty"` // of groups whose exchanges are listed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +822,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +835,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Partition) GetLo() uint64 {
@@ -640,6 +880,13 @@ func (x *Partition) GetRefs() []*Reference {
 	return nil
 }
 
+func (x *Partition) GetInputs() []*Input {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
 type Reference struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
@@ -659,7 +906,7 @@ type Reference struct {
 
 func (x *Reference) Reset() {
 	*x = Reference{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +918,7 @@ func (x *Reference) String() string {
 func (*Reference) ProtoMessage() {}
 
 func (x *Reference) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +931,7 @@ func (x *Reference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reference.ProtoReflect.Descriptor instead.
 func (*Reference) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reference) GetTable() string {
@@ -772,13 +1019,15 @@ type Group struct {
 	Cut           uint64                 `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`                 // last committed cut
 	CutId         string                 `protobuf:"bytes,5,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"` // its random identity
 	Since         uint64                 `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`             // the epoch of the root that raised the generation
+	Ended         bool                   `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`             // its share of the input has ended, and every window of its partitions has fired
+	Worker        string                 `protobuf:"bytes,8,opt,name=worker,proto3" json:"worker,omitempty"`            // that holds it, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +1039,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +1052,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Group) GetId() uint32 {
@@ -848,6 +1097,20 @@ func (x *Group) GetSince() uint64 {
 	return 0
 }
 
+func (x *Group) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Group) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
 // Output is one output of a committed sink, open or closed and waiting to be published.
 type Output struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -858,13 +1121,14 @@ type Output struct {
 	Sections      []*Section             `protobuf:"bytes,5,rep,name=sections,proto3" json:"sections,omitempty"`
 	Closed        bool                   `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"`
 	OpenedUs      int64                  `protobuf:"varint,7,opt,name=opened_us,json=openedUs,proto3" json:"opened_us,omitempty"`
+	Group         uint32                 `protobuf:"varint,8,opt,name=group,proto3" json:"group,omitempty"` // that publishes it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +1140,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +1153,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Output) GetSink() string {
@@ -941,6 +1205,13 @@ func (x *Output) GetOpenedUs() int64 {
 	return 0
 }
 
+func (x *Output) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
 // Section is a run of bytes of a pack: an Arrow IPC stream of rows.
 type Section struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -955,7 +1226,7 @@ type Section struct {
 
 func (x *Section) Reset() {
 	*x = Section{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1238,7 @@ func (x *Section) String() string {
 func (*Section) ProtoMessage() {}
 
 func (x *Section) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1251,7 @@ func (x *Section) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Section.ProtoReflect.Descriptor instead.
 func (*Section) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Section) GetObject() uint32 {
@@ -1024,13 +1295,14 @@ type DeadSection struct {
 	Section       *Section               `protobuf:"bytes,1,opt,name=section,proto3" json:"section,omitempty"`
 	Cut           uint64                 `protobuf:"varint,2,opt,name=cut,proto3" json:"cut,omitempty"`
 	Index         uint32                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"` // within the cut
+	Group         uint32                 `protobuf:"varint,4,opt,name=group,proto3" json:"group,omitempty"` // that writes it out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeadSection) Reset() {
 	*x = DeadSection{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1314,7 @@ func (x *DeadSection) String() string {
 func (*DeadSection) ProtoMessage() {}
 
 func (x *DeadSection) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1327,7 @@ func (x *DeadSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadSection.ProtoReflect.Descriptor instead.
 func (*DeadSection) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeadSection) GetSection() *Section {
@@ -1079,6 +1351,13 @@ func (x *DeadSection) GetIndex() uint32 {
 	return 0
 }
 
+func (x *DeadSection) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
 type OperatorCounts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1092,7 +1371,7 @@ type OperatorCounts struct {
 
 func (x *OperatorCounts) Reset() {
 	*x = OperatorCounts{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1383,7 @@ func (x *OperatorCounts) String() string {
 func (*OperatorCounts) ProtoMessage() {}
 
 func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1396,7 @@ func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorCounts.ProtoReflect.Descriptor instead.
 func (*OperatorCounts) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OperatorCounts) GetName() string {
@@ -1180,13 +1459,14 @@ type Report struct {
 	DeadWritten   []*DeadKey             `protobuf:"bytes,20,rep,name=dead_written,json=deadWritten,proto3" json:"dead_written,omitempty"` // dead sections written out
 	Swept         bool                   `protobuf:"varint,21,opt,name=swept,proto3" json:"swept,omitempty"`                               // outputs of old runs are removed
 	TimersDropped int64                  `protobuf:"varint,22,opt,name=timers_dropped,json=timersDropped,proto3" json:"timers_dropped,omitempty"`
+	Exchanges     []*Exchange            `protobuf:"bytes,23,rep,name=exchanges,proto3" json:"exchanges,omitempty"` // their objects index Report.objects
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1478,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1491,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Report) GetGroup() uint32 {
@@ -1368,6 +1648,13 @@ func (x *Report) GetTimersDropped() int64 {
 	return 0
 }
 
+func (x *Report) GetExchanges() []*Exchange {
+	if x != nil {
+		return x.Exchanges
+	}
+	return nil
+}
+
 type ReportSplit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
@@ -1379,13 +1666,14 @@ type ReportSplit struct {
 	Ended         bool                   `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`
 	Done          float64                `protobuf:"fixed64,8,opt,name=done,proto3" json:"done,omitempty"`
 	Dead          int64                  `protobuf:"varint,9,opt,name=dead,proto3" json:"dead,omitempty"`
+	Idle          bool                   `protobuf:"varint,10,opt,name=idle,proto3" json:"idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportSplit) Reset() {
 	*x = ReportSplit{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1685,7 @@ func (x *ReportSplit) String() string {
 func (*ReportSplit) ProtoMessage() {}
 
 func (x *ReportSplit) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1698,7 @@ func (x *ReportSplit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSplit.ProtoReflect.Descriptor instead.
 func (*ReportSplit) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReportSplit) GetSource() string {
@@ -1476,6 +1764,13 @@ func (x *ReportSplit) GetDead() int64 {
 	return 0
 }
 
+func (x *ReportSplit) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
 type ReportPartition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stage         uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
@@ -1485,13 +1780,14 @@ type ReportPartition struct {
 	HasWatermark  bool                   `protobuf:"varint,5,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
 	Refs          []*Reference           `protobuf:"bytes,6,rep,name=refs,proto3" json:"refs,omitempty"` // new ones, appended
 	Expired       []*Expiry              `protobuf:"bytes,7,rep,name=expired,proto3" json:"expired,omitempty"`
+	Inputs        []*Input               `protobuf:"bytes,8,rep,name=inputs,proto3" json:"inputs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportPartition) Reset() {
 	*x = ReportPartition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1799,7 @@ func (x *ReportPartition) String() string {
 func (*ReportPartition) ProtoMessage() {}
 
 func (x *ReportPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1812,7 @@ func (x *ReportPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPartition.ProtoReflect.Descriptor instead.
 func (*ReportPartition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportPartition) GetStage() uint32 {
@@ -1568,6 +1864,13 @@ func (x *ReportPartition) GetExpired() []*Expiry {
 	return nil
 }
 
+func (x *ReportPartition) GetInputs() []*Input {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
 // Expiry drops every reference of the table whose bucket ends at or before the time.
 type Expiry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1579,7 +1882,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1894,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1907,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Expiry) GetTable() string {
@@ -1634,7 +1937,7 @@ type ReportOutput struct {
 
 func (x *ReportOutput) Reset() {
 	*x = ReportOutput{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1949,7 @@ func (x *ReportOutput) String() string {
 func (*ReportOutput) ProtoMessage() {}
 
 func (x *ReportOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1962,7 @@ func (x *ReportOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportOutput.ProtoReflect.Descriptor instead.
 func (*ReportOutput) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReportOutput) GetKey() *OutputKey {
@@ -1708,7 +2011,7 @@ type OutputKey struct {
 
 func (x *OutputKey) Reset() {
 	*x = OutputKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +2023,7 @@ func (x *OutputKey) String() string {
 func (*OutputKey) ProtoMessage() {}
 
 func (x *OutputKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +2036,7 @@ func (x *OutputKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputKey.ProtoReflect.Descriptor instead.
 func (*OutputKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OutputKey) GetSink() string {
@@ -1767,7 +2070,7 @@ type DeadKey struct {
 
 func (x *DeadKey) Reset() {
 	*x = DeadKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2082,7 @@ func (x *DeadKey) String() string {
 func (*DeadKey) ProtoMessage() {}
 
 func (x *DeadKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2095,7 @@ func (x *DeadKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadKey.ProtoReflect.Descriptor instead.
 func (*DeadKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeadKey) GetCut() uint64 {
@@ -1826,7 +2129,7 @@ type Compaction struct {
 
 func (x *Compaction) Reset() {
 	*x = Compaction{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2141,7 @@ func (x *Compaction) String() string {
 func (*Compaction) ProtoMessage() {}
 
 func (x *Compaction) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2154,7 @@ func (x *Compaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compaction.ProtoReflect.Descriptor instead.
 func (*Compaction) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Compaction) GetTerm() uint64 {
@@ -1928,7 +2231,7 @@ type ToWorker struct {
 
 func (x *ToWorker) Reset() {
 	*x = ToWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2243,7 @@ func (x *ToWorker) String() string {
 func (*ToWorker) ProtoMessage() {}
 
 func (x *ToWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2256,7 @@ func (x *ToWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToWorker.ProtoReflect.Descriptor instead.
 func (*ToWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ToWorker) GetMessage() isToWorker_Message {
@@ -2068,7 +2371,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2383,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2396,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Assignment) GetRoot() *Root {
@@ -2122,7 +2425,7 @@ type Cut struct {
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2437,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2450,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Cut) GetTerm() uint64 {
@@ -2187,7 +2490,7 @@ type Committed struct {
 
 func (x *Committed) Reset() {
 	*x = Committed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2502,7 @@ func (x *Committed) String() string {
 func (*Committed) ProtoMessage() {}
 
 func (x *Committed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2515,7 @@ func (x *Committed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Committed.ProtoReflect.Descriptor instead.
 func (*Committed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Committed) GetRoot() *Root {
@@ -2234,7 +2537,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2549,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2562,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Refused) GetCut() uint64 {
@@ -2300,7 +2603,7 @@ type CompactionTask struct {
 
 func (x *CompactionTask) Reset() {
 	*x = CompactionTask{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2615,7 @@ func (x *CompactionTask) String() string {
 func (*CompactionTask) ProtoMessage() {}
 
 func (x *CompactionTask) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2628,7 @@ func (x *CompactionTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionTask.ProtoReflect.Descriptor instead.
 func (*CompactionTask) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CompactionTask) GetCompaction() *Compaction {
@@ -2351,7 +2654,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2666,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2679,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Stop) GetReason() string {
@@ -2402,7 +2705,7 @@ type FromWorker struct {
 
 func (x *FromWorker) Reset() {
 	*x = FromWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2717,7 @@ func (x *FromWorker) String() string {
 func (*FromWorker) ProtoMessage() {}
 
 func (x *FromWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2730,7 @@ func (x *FromWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromWorker.ProtoReflect.Descriptor instead.
 func (*FromWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FromWorker) GetMessage() isFromWorker_Message {
@@ -2501,17 +2804,19 @@ func (*FromWorker_Report) isFromWorker_Message() {}
 
 func (*FromWorker_Failed) isFromWorker_Message() {}
 
+// Register says that a worker is there, or that it has lost its group and needs the committed root.
 type Register struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
 	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Protocol      uint32                 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2828,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2841,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Register) GetWorker() string {
@@ -2553,6 +2858,13 @@ func (x *Register) GetFingerprint() string {
 	return ""
 }
 
+func (x *Register) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
 // Progress says that there is something to cut (new input, output to report as published), and when the input has ended.
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2567,7 +2879,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2891,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2904,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -2641,7 +2953,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2965,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2978,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Failed) GetError() string {
@@ -2687,7 +2999,7 @@ var File_checkpoint_pb_checkpoint_proto protoreflect.FileDescriptor
 
 const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xc8\x06\n" +
+	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\x85\a\n" +
 	"\x04Root\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x10\n" +
@@ -2715,7 +3027,25 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x04dead\x18\x15 \x01(\x03R\x04dead\x12\x14\n" +
 	"\x05ended\x18\x16 \x01(\bR\x05ended\x12E\n" +
 	"\rdead_sections\x18\x17 \x03(\v2 .sabot.checkpoint.v1.DeadSectionR\fdeadSections\x12%\n" +
-	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\".\n" +
+	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\x12;\n" +
+	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\"\xc2\x01\n" +
+	"\bExchange\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\rR\x05input\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\rR\x05group\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\x04R\x03cut\x12\x16\n" +
+	"\x06object\x18\x05 \x01(\rR\x06object\x12\x16\n" +
+	"\x06offset\x18\x06 \x01(\x03R\x06offset\x122\n" +
+	"\x06blocks\x18\a \x03(\v2\x1a.sabot.checkpoint.v1.BlockR\x06blocks\"e\n" +
+	"\x05Block\x12\x0e\n" +
+	"\x02lo\x18\x01 \x01(\x04R\x02lo\x12\x0e\n" +
+	"\x02hi\x18\x02 \x01(\x04R\x02hi\x12\x16\n" +
+	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x10\n" +
+	"\x03crc\x18\x04 \x01(\rR\x03crc\x12\x12\n" +
+	"\x04rows\x18\x05 \x01(\x03R\x04rows\"/\n" +
+	"\x05Input\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12\x10\n" +
+	"\x03cut\x18\x02 \x01(\x04R\x03cut\".\n" +
 	"\x06Object\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\"\x80\x01\n" +
@@ -2723,7 +3053,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\fR\x06schema\x122\n" +
 	"\x06splits\x18\x03 \x03(\v2\x1a.sabot.checkpoint.v1.SplitR\x06splits\x12\x16\n" +
-	"\x06unread\x18\x04 \x03(\tR\x06unread\"\xad\x02\n" +
+	"\x06unread\x18\x04 \x03(\tR\x06unread\"\xc1\x02\n" +
 	"\x05Split\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -2737,19 +3067,21 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x05ended\x18\n" +
 	" \x01(\bR\x05ended\x12\x12\n" +
 	"\x04done\x18\v \x01(\x01R\x04done\x12\x12\n" +
-	"\x04dead\x18\f \x01(\x03R\x04dead\"W\n" +
+	"\x04dead\x18\f \x01(\x03R\x04dead\x12\x12\n" +
+	"\x04idle\x18\r \x01(\bR\x04idle\"W\n" +
 	"\x05Stage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12>\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\v2\x1e.sabot.checkpoint.v1.PartitionR\n" +
-	"partitions\"\xbd\x01\n" +
+	"partitions\"\xf1\x01\n" +
 	"\tPartition\x12\x0e\n" +
 	"\x02lo\x18\x01 \x01(\x04R\x02lo\x12\x0e\n" +
 	"\x02hi\x18\x02 \x01(\x04R\x02hi\x12\x14\n" +
 	"\x05group\x18\x03 \x01(\rR\x05group\x12!\n" +
 	"\fwatermark_us\x18\x04 \x01(\x03R\vwatermarkUs\x12#\n" +
 	"\rhas_watermark\x18\x05 \x01(\bR\fhasWatermark\x122\n" +
-	"\x04refs\x18\x06 \x03(\v2\x1e.sabot.checkpoint.v1.ReferenceR\x04refs\"\xfb\x01\n" +
+	"\x04refs\x18\x06 \x03(\v2\x1e.sabot.checkpoint.v1.ReferenceR\x04refs\x122\n" +
+	"\x06inputs\x18\a \x03(\v2\x1a.sabot.checkpoint.v1.InputR\x06inputs\"\xfb\x01\n" +
 	"\tReference\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\rR\x06object\x12\x16\n" +
@@ -2762,7 +3094,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x02hi\x18\t \x01(\x04R\x02hi\x12\x12\n" +
 	"\x04rows\x18\n" +
 	" \x01(\x03R\x04rows\x12\x10\n" +
-	"\x03cut\x18\v \x01(\x04R\x03cut\"\x92\x01\n" +
+	"\x03cut\x18\v \x01(\x04R\x03cut\"\xc0\x01\n" +
 	"\x05Group\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x1e\n" +
 	"\n" +
@@ -2771,7 +3103,9 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\x03R\bprevious\x12\x10\n" +
 	"\x03cut\x18\x04 \x01(\x04R\x03cut\x12\x15\n" +
 	"\x06cut_id\x18\x05 \x01(\tR\x05cutId\x12\x14\n" +
-	"\x05since\x18\x06 \x01(\x04R\x05since\"\xd1\x01\n" +
+	"\x05since\x18\x06 \x01(\x04R\x05since\x12\x14\n" +
+	"\x05ended\x18\a \x01(\bR\x05ended\x12\x16\n" +
+	"\x06worker\x18\b \x01(\tR\x06worker\"\xe7\x01\n" +
 	"\x06Output\x12\x12\n" +
 	"\x04sink\x18\x01 \x01(\tR\x04sink\x12\x14\n" +
 	"\x05range\x18\x02 \x01(\tR\x05range\x12\x16\n" +
@@ -2779,23 +3113,25 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x06schema\x18\x04 \x01(\fR\x06schema\x128\n" +
 	"\bsections\x18\x05 \x03(\v2\x1c.sabot.checkpoint.v1.SectionR\bsections\x12\x16\n" +
 	"\x06closed\x18\x06 \x01(\bR\x06closed\x12\x1b\n" +
-	"\topened_us\x18\a \x01(\x03R\bopenedUs\"w\n" +
+	"\topened_us\x18\a \x01(\x03R\bopenedUs\x12\x14\n" +
+	"\x05group\x18\b \x01(\rR\x05group\"w\n" +
 	"\aSection\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\rR\x06object\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x10\n" +
 	"\x03crc\x18\x04 \x01(\rR\x03crc\x12\x12\n" +
-	"\x04rows\x18\x05 \x01(\x03R\x04rows\"m\n" +
+	"\x04rows\x18\x05 \x01(\x03R\x04rows\"\x83\x01\n" +
 	"\vDeadSection\x126\n" +
 	"\asection\x18\x01 \x01(\v2\x1c.sabot.checkpoint.v1.SectionR\asection\x12\x10\n" +
 	"\x03cut\x18\x02 \x01(\x04R\x03cut\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\"\x80\x01\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\rR\x05group\"\x80\x01\n" +
 	"\x0eOperatorCounts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\arows_in\x18\x02 \x01(\x03R\x06rowsIn\x12\x19\n" +
 	"\brows_out\x18\x03 \x01(\x03R\arowsOut\x12\x12\n" +
 	"\x04late\x18\x04 \x01(\x03R\x04late\x12\x12\n" +
-	"\x04dead\x18\x05 \x01(\x03R\x04dead\"\xf5\x06\n" +
+	"\x04dead\x18\x05 \x01(\x03R\x04dead\"\xb2\a\n" +
 	"\x06Report\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\rR\x05group\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1e\n" +
@@ -2823,7 +3159,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\rdead_sections\x18\x13 \x03(\v2 .sabot.checkpoint.v1.DeadSectionR\fdeadSections\x12?\n" +
 	"\fdead_written\x18\x14 \x03(\v2\x1c.sabot.checkpoint.v1.DeadKeyR\vdeadWritten\x12\x14\n" +
 	"\x05swept\x18\x15 \x01(\bR\x05swept\x12%\n" +
-	"\x0etimers_dropped\x18\x16 \x01(\x03R\rtimersDropped\"\xeb\x01\n" +
+	"\x0etimers_dropped\x18\x16 \x01(\x03R\rtimersDropped\x12;\n" +
+	"\texchanges\x18\x17 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\"\xff\x01\n" +
 	"\vReportSplit\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -2833,7 +3170,9 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\rhas_watermark\x18\x06 \x01(\bR\fhasWatermark\x12\x14\n" +
 	"\x05ended\x18\a \x01(\bR\x05ended\x12\x12\n" +
 	"\x04done\x18\b \x01(\x01R\x04done\x12\x12\n" +
-	"\x04dead\x18\t \x01(\x03R\x04dead\"\xfa\x01\n" +
+	"\x04dead\x18\t \x01(\x03R\x04dead\x12\x12\n" +
+	"\x04idle\x18\n" +
+	" \x01(\bR\x04idle\"\xae\x02\n" +
 	"\x0fReportPartition\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x0e\n" +
 	"\x02lo\x18\x02 \x01(\x04R\x02lo\x12\x0e\n" +
@@ -2841,7 +3180,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\fwatermark_us\x18\x04 \x01(\x03R\vwatermarkUs\x12#\n" +
 	"\rhas_watermark\x18\x05 \x01(\bR\fhasWatermark\x122\n" +
 	"\x04refs\x18\x06 \x03(\v2\x1e.sabot.checkpoint.v1.ReferenceR\x04refs\x125\n" +
-	"\aexpired\x18\a \x03(\v2\x1b.sabot.checkpoint.v1.ExpiryR\aexpired\";\n" +
+	"\aexpired\x18\a \x03(\v2\x1b.sabot.checkpoint.v1.ExpiryR\aexpired\x122\n" +
+	"\x06inputs\x18\b \x03(\v2\x1a.sabot.checkpoint.v1.InputR\x06inputs\";\n" +
 	"\x06Expiry\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbefore_us\x18\x02 \x01(\x03R\bbeforeUs\"\xc5\x01\n" +
@@ -2911,10 +3251,11 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\bprogress\x18\x02 \x01(\v2\x1d.sabot.checkpoint.v1.ProgressH\x00R\bprogress\x125\n" +
 	"\x06report\x18\x03 \x01(\v2\x1b.sabot.checkpoint.v1.ReportH\x00R\x06report\x125\n" +
 	"\x06failed\x18\x04 \x01(\v2\x1b.sabot.checkpoint.v1.FailedH\x00R\x06failedB\t\n" +
-	"\amessage\"D\n" +
+	"\amessage\"`\n" +
 	"\bRegister\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\"\x84\x01\n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\"\x84\x01\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2939,88 +3280,96 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 	return file_checkpoint_pb_checkpoint_proto_rawDescData
 }
 
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*Root)(nil),            // 0: sabot.checkpoint.v1.Root
-	(*Object)(nil),          // 1: sabot.checkpoint.v1.Object
-	(*Source)(nil),          // 2: sabot.checkpoint.v1.Source
-	(*Split)(nil),           // 3: sabot.checkpoint.v1.Split
-	(*Stage)(nil),           // 4: sabot.checkpoint.v1.Stage
-	(*Partition)(nil),       // 5: sabot.checkpoint.v1.Partition
-	(*Reference)(nil),       // 6: sabot.checkpoint.v1.Reference
-	(*Group)(nil),           // 7: sabot.checkpoint.v1.Group
-	(*Output)(nil),          // 8: sabot.checkpoint.v1.Output
-	(*Section)(nil),         // 9: sabot.checkpoint.v1.Section
-	(*DeadSection)(nil),     // 10: sabot.checkpoint.v1.DeadSection
-	(*OperatorCounts)(nil),  // 11: sabot.checkpoint.v1.OperatorCounts
-	(*Report)(nil),          // 12: sabot.checkpoint.v1.Report
-	(*ReportSplit)(nil),     // 13: sabot.checkpoint.v1.ReportSplit
-	(*ReportPartition)(nil), // 14: sabot.checkpoint.v1.ReportPartition
-	(*Expiry)(nil),          // 15: sabot.checkpoint.v1.Expiry
-	(*ReportOutput)(nil),    // 16: sabot.checkpoint.v1.ReportOutput
-	(*OutputKey)(nil),       // 17: sabot.checkpoint.v1.OutputKey
-	(*DeadKey)(nil),         // 18: sabot.checkpoint.v1.DeadKey
-	(*Compaction)(nil),      // 19: sabot.checkpoint.v1.Compaction
-	(*ToWorker)(nil),        // 20: sabot.checkpoint.v1.ToWorker
-	(*Assignment)(nil),      // 21: sabot.checkpoint.v1.Assignment
-	(*Cut)(nil),             // 22: sabot.checkpoint.v1.Cut
-	(*Committed)(nil),       // 23: sabot.checkpoint.v1.Committed
-	(*Refused)(nil),         // 24: sabot.checkpoint.v1.Refused
-	(*CompactionTask)(nil),  // 25: sabot.checkpoint.v1.CompactionTask
-	(*Stop)(nil),            // 26: sabot.checkpoint.v1.Stop
-	(*FromWorker)(nil),      // 27: sabot.checkpoint.v1.FromWorker
-	(*Register)(nil),        // 28: sabot.checkpoint.v1.Register
-	(*Progress)(nil),        // 29: sabot.checkpoint.v1.Progress
-	(*Failed)(nil),          // 30: sabot.checkpoint.v1.Failed
+	(*Exchange)(nil),        // 1: sabot.checkpoint.v1.Exchange
+	(*Block)(nil),           // 2: sabot.checkpoint.v1.Block
+	(*Input)(nil),           // 3: sabot.checkpoint.v1.Input
+	(*Object)(nil),          // 4: sabot.checkpoint.v1.Object
+	(*Source)(nil),          // 5: sabot.checkpoint.v1.Source
+	(*Split)(nil),           // 6: sabot.checkpoint.v1.Split
+	(*Stage)(nil),           // 7: sabot.checkpoint.v1.Stage
+	(*Partition)(nil),       // 8: sabot.checkpoint.v1.Partition
+	(*Reference)(nil),       // 9: sabot.checkpoint.v1.Reference
+	(*Group)(nil),           // 10: sabot.checkpoint.v1.Group
+	(*Output)(nil),          // 11: sabot.checkpoint.v1.Output
+	(*Section)(nil),         // 12: sabot.checkpoint.v1.Section
+	(*DeadSection)(nil),     // 13: sabot.checkpoint.v1.DeadSection
+	(*OperatorCounts)(nil),  // 14: sabot.checkpoint.v1.OperatorCounts
+	(*Report)(nil),          // 15: sabot.checkpoint.v1.Report
+	(*ReportSplit)(nil),     // 16: sabot.checkpoint.v1.ReportSplit
+	(*ReportPartition)(nil), // 17: sabot.checkpoint.v1.ReportPartition
+	(*Expiry)(nil),          // 18: sabot.checkpoint.v1.Expiry
+	(*ReportOutput)(nil),    // 19: sabot.checkpoint.v1.ReportOutput
+	(*OutputKey)(nil),       // 20: sabot.checkpoint.v1.OutputKey
+	(*DeadKey)(nil),         // 21: sabot.checkpoint.v1.DeadKey
+	(*Compaction)(nil),      // 22: sabot.checkpoint.v1.Compaction
+	(*ToWorker)(nil),        // 23: sabot.checkpoint.v1.ToWorker
+	(*Assignment)(nil),      // 24: sabot.checkpoint.v1.Assignment
+	(*Cut)(nil),             // 25: sabot.checkpoint.v1.Cut
+	(*Committed)(nil),       // 26: sabot.checkpoint.v1.Committed
+	(*Refused)(nil),         // 27: sabot.checkpoint.v1.Refused
+	(*CompactionTask)(nil),  // 28: sabot.checkpoint.v1.CompactionTask
+	(*Stop)(nil),            // 29: sabot.checkpoint.v1.Stop
+	(*FromWorker)(nil),      // 30: sabot.checkpoint.v1.FromWorker
+	(*Register)(nil),        // 31: sabot.checkpoint.v1.Register
+	(*Progress)(nil),        // 32: sabot.checkpoint.v1.Progress
+	(*Failed)(nil),          // 33: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
-	2,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
-	4,  // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
-	7,  // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
-	8,  // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
-	1,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
-	11, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	10, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	3,  // 7: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
-	5,  // 8: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
-	6,  // 9: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
-	9,  // 10: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
-	9,  // 11: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
-	1,  // 12: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
-	13, // 13: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
-	14, // 14: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
-	19, // 15: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
-	16, // 16: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
-	17, // 17: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
-	11, // 18: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	10, // 19: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	18, // 20: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
-	6,  // 21: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
-	15, // 22: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
-	17, // 23: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
-	9,  // 24: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
-	6,  // 25: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
-	6,  // 26: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
-	21, // 27: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
-	22, // 28: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
-	23, // 29: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
-	24, // 30: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
-	25, // 31: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
-	26, // 32: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
-	0,  // 33: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
-	0,  // 34: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
-	0,  // 35: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
-	19, // 36: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
-	1,  // 37: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
-	28, // 38: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
-	29, // 39: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
-	12, // 40: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	30, // 41: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	5,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
+	7,  // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
+	10, // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
+	11, // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
+	4,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
+	14, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	13, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	1,  // 7: sabot.checkpoint.v1.Root.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	2,  // 8: sabot.checkpoint.v1.Exchange.blocks:type_name -> sabot.checkpoint.v1.Block
+	6,  // 9: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
+	8,  // 10: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
+	9,  // 11: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
+	3,  // 12: sabot.checkpoint.v1.Partition.inputs:type_name -> sabot.checkpoint.v1.Input
+	12, // 13: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
+	12, // 14: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
+	4,  // 15: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
+	16, // 16: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
+	17, // 17: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
+	22, // 18: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
+	19, // 19: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
+	20, // 20: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
+	14, // 21: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	13, // 22: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	21, // 23: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
+	1,  // 24: sabot.checkpoint.v1.Report.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	9,  // 25: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
+	18, // 26: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
+	3,  // 27: sabot.checkpoint.v1.ReportPartition.inputs:type_name -> sabot.checkpoint.v1.Input
+	20, // 28: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
+	12, // 29: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
+	9,  // 30: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
+	9,  // 31: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
+	24, // 32: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
+	25, // 33: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
+	26, // 34: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
+	27, // 35: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
+	28, // 36: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
+	29, // 37: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
+	0,  // 38: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
+	0,  // 39: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
+	0,  // 40: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
+	22, // 41: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
+	4,  // 42: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
+	31, // 43: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
+	32, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
+	15, // 45: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
+	33, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -3028,7 +3377,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 	if File_checkpoint_pb_checkpoint_proto != nil {
 		return
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[20].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[23].OneofWrappers = []any{
 		(*ToWorker_Assignment)(nil),
 		(*ToWorker_Cut)(nil),
 		(*ToWorker_Committed)(nil),
@@ -3036,7 +3385,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 		(*ToWorker_Compaction)(nil),
 		(*ToWorker_Stop)(nil),
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[27].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[30].OneofWrappers = []any{
 		(*FromWorker_Register)(nil),
 		(*FromWorker_Progress)(nil),
 		(*FromWorker_Report)(nil),
@@ -3048,7 +3397,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -16,7 +16,7 @@ import (
 // maxRefusals is how many cuts that were asked for may be refused one after the other.
 const maxRefusals = 5
 
-// advance does the next thing that is due: a commit, the end, or a cut. While a commit is in flight everything waits.
+// advance does the next thing that is due: a commit, the end, or cuts. While a commit is in flight everything waits.
 func (m *Machine) advance(now time.Time) {
 	if m.end != nil {
 		return
@@ -25,48 +25,66 @@ func (m *Machine) advance(now time.Time) {
 		m.finish(&End{Err: sabot.WithKind(sabot.Retry, errors.New("stopped before the last checkpoint was committed: it took too long"))}, "stop")
 		return
 	}
-	if m.commit != nil || (len(m.reports) > 0 || m.raise) && now.Before(m.lastCommit.Add(m.set.commitGap)) {
+	m.startAlone(now)
+	if m.commit != nil || !m.commitDue(now) {
 		return
 	}
 	if body, c := m.nextRoot(now); body != nil {
 		m.begin(body, c)
 		return
 	}
-	if m.open != nil || m.end != nil {
-		return
+	if m.end == nil {
+		m.cuts(now)
 	}
-	switch {
-	case m.assigned && m.anythingNew():
-		if !now.Before(m.cutDue(now)) {
-			m.cut(now)
-		}
-	case m.stopping:
-		m.stop(now)
+}
+
+// commitDue tells whether it is time to make a root, if there is anything for one. A report waits a little for those of the other groups.
+func (m *Machine) commitDue(now time.Time) bool {
+	if len(m.reports) == 0 && len(m.raise) == 0 && !m.dealDue(now) {
+		return true
 	}
+	if now.Before(m.lastCommit.Add(m.set.commitGap)) {
+		return false
+	}
+	return len(m.raise) > 0 || m.dealDue(now) || !m.anyOthersOpen() || !now.Before(m.firstCame.Add(m.hold()))
+}
+
+// anyOthersOpen tells whether a cut is open of a group that has no report here.
+func (m *Machine) anyOthersOpen() bool {
+	return slices.ContainsFunc(m.members, func(w *member) bool {
+		return w.open != nil && !slices.ContainsFunc(m.reports, func(r *pb.Report) bool { return r.Group == w.group })
+	})
 }
 
 // nextRoot returns the root to commit next, nil when nothing changes it.
 func (m *Machine) nextRoot(now time.Time) (*pb.Root, commitInFlight) {
+	c := commitInFlight{assign: map[uint32]bool{}}
 	var body *pb.Root
-	var c commitInFlight
-	for len(m.reports) > 0 && !c.folded && m.end == nil {
+	begun := func() {
+		if body == nil {
+			body = proto.Clone(m.root).(*pb.Root)
+			body.Nonce = ""
+		}
+	}
+	for len(m.reports) > 0 && m.end == nil {
 		r := m.reports[0]
 		m.reports = m.reports[1:]
-		if body == nil {
-			body = proto.Clone(m.root).(*pb.Root)
-			body.Nonce = ""
-		}
-		c.folded = m.take(body, r)
+		begun()
+		c.folded = m.take(body, r) || c.folded
 	}
-	if m.raise && m.end == nil {
-		if body == nil {
-			body = proto.Clone(m.root).(*pb.Root)
-			body.Nonce = ""
-		}
-		m.raise, c.assign = false, true
-		checkpoint.Raise(body, group)
+	for id := range m.raise {
+		begun()
+		checkpoint.Raise(body, id)
+		c.assign[id] = true
 	}
-	if !c.folded && !c.assign {
+	clear(m.raise)
+	if m.end == nil && m.dealDue(now) {
+		begun()
+		for id := range m.dealOut(body) {
+			c.assign[id] = true
+		}
+	}
+	if !c.folded && len(c.assign) == 0 {
 		return nil, c
 	}
 	body.Floor = checkpoint.Floor(body, m.next, m.openNumbers()...)
@@ -81,8 +99,10 @@ func (m *Machine) begin(body *pb.Root, c commitInFlight) {
 }
 
 func (m *Machine) openNumbers() (ns []uint64) {
-	if m.open != nil {
-		ns = append(ns, m.open.n)
+	for _, w := range m.members {
+		if w.open != nil {
+			ns = append(ns, w.open.n)
+		}
 	}
 	for _, t := range m.tasks {
 		ns = append(ns, t.n)
@@ -96,12 +116,14 @@ func (m *Machine) take(body *pb.Root, r *pb.Report) bool {
 	if r.Cut < m.next {
 		out = m.fold(body, r)
 	}
-	mine := m.open != nil && r.Cut == m.open.n && r.Generation == m.group().Generation
+	w := m.holder(r)
 	switch out.Reason {
 	case checkpoint.Folded:
-		m.refusals = 0
-		if m.open != nil && m.open.n <= r.Cut {
-			m.open = nil
+		if w != nil {
+			w.refusals = 0
+			if w.open != nil && w.open.n <= r.Cut {
+				w.open = nil
+			}
 		}
 		m.tasksDone(r)
 		for _, k := range out.Dropped {
@@ -109,22 +131,37 @@ func (m *Machine) take(body *pb.Root, r *pb.Report) bool {
 		}
 		return true
 	case checkpoint.Duplicate:
-		m.send(&pb.ToWorker{Message: &pb.ToWorker_Committed{Committed: &pb.Committed{Root: m.root}}})
+		if w != nil {
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Committed{Committed: &pb.Committed{Root: m.root}}})
+		}
 		return false
 	}
-	m.log(true, "report refused", "cut", r.Cut, "reason", out.String())
+	m.log(true, "report refused", "group", r.Group, "cut", r.Cut, "reason", out.String())
 	for _, o := range r.Objects {
 		m.garbage[o.Key] = true // once collectable, which no object is that the root names or that may still be folded
 	}
-	m.send(&pb.ToWorker{Message: &pb.ToWorker_Refused{Refused: &pb.Refused{Cut: r.Cut, CutId: r.CutId, Reason: out.String(), Root: m.root}}})
-	if mine { // the worker starts again from the root that the answer carries
-		m.workerStarts()
-		if m.refusals++; m.refusals > maxRefusals {
+	if w == nil {
+		return false
+	}
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Refused{Refused: &pb.Refused{Cut: r.Cut, CutId: r.CutId, Reason: out.String(), Root: m.root}}})
+	if w.open != nil && r.Cut == w.open.n && r.Generation == m.group(w.group).Generation { // the worker starts again from the root that the answer carries
+		m.starts(w)
+		if w.refusals++; w.refusals > maxRefusals {
 			m.finish(&End{Err: sabot.WithKind(sabot.Internal, fmt.Errorf("the worker's reports cannot be committed: cut %d was refused, and so were the %d "+
 				"before it: %s", r.Cut, maxRefusals, out))}, "reports are refused")
 		}
 	}
 	return false
+}
+
+// holder returns the member that runs a report's group, nil when nobody does.
+func (m *Machine) holder(r *pb.Report) *member {
+	for _, w := range m.members {
+		if w.has && w.group == r.Group {
+			return w
+		}
+	}
+	return nil
 }
 
 func (m *Machine) tasksDone(r *pb.Report) {
@@ -155,11 +192,16 @@ func (m *Machine) CommitDone(now time.Time) {
 		m.finish(&End{Finished: true}, "the job has finished")
 		return
 	}
-	switch {
-	case c.assign:
-		m.assign()
-	case c.folded:
-		m.send(&pb.ToWorker{Message: &pb.ToWorker_Committed{Committed: &pb.Committed{Root: m.root}}})
+	for _, w := range m.members {
+		switch {
+		case !w.has:
+		case c.assign[w.group]:
+			m.start(w)
+		case w.assigned:
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Committed{Committed: &pb.Committed{Root: m.root}}})
+		}
+	}
+	if c.folded {
 		m.schedule(now)
 	}
 	m.advance(now)
@@ -204,46 +246,78 @@ func (m *Machine) release(keys []string) []string {
 
 // schedule gives out compactions. They carry the next cut's number: the floor stays at it until they are done.
 func (m *Machine) schedule(now time.Time) {
-	if m.stopping || m.raise || m.root.Ended || m.progress != nil && m.progress.Ended {
+	if m.stopping || m.root.Ended || m.deal != nil {
 		return
 	}
 	busy := map[place]bool{}
 	for _, t := range m.tasks {
 		busy[t.at] = true
 	}
-	for _, t := range m.set.policy.plan(m.root, group, m.next, busy, m.set.policy.Tasks-len(m.tasks)) {
-		m.tasks = append(m.tasks, task{placeOf(t.Compaction), m.next, now})
-		m.send(&pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t}})
+	for _, w := range m.members {
+		if !w.assigned || m.raise[w.group] || w.progress != nil && w.progress.Ended {
+			continue
+		}
+		own := 0
+		for _, t := range m.tasks {
+			if t.group == w.group {
+				own++
+			}
+		}
+		for _, t := range m.set.policy.plan(m.root, w.group, m.next, busy, m.set.policy.Tasks-own) {
+			m.tasks = append(m.tasks, task{placeOf(t.Compaction), w.group, m.next, now})
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t}})
+		}
 	}
 }
 
-// anythingNew tells whether a cut would commit anything.
-func (m *Machine) anythingNew() bool {
-	p := m.progress
+// anythingNew tells whether a cut of a worker would commit anything.
+func (m *Machine) anythingNew(w *member) bool {
+	p := w.progress
 	if p == nil {
 		return false
 	}
-	committed := checkpoint.RowsRead(m.root) - m.base // of the rows that the worker counts
-	return p.Pending || p.Rows != m.marker && p.Rows != committed || p.Ended && !m.root.Ended
+	committed := rowsOf(m.root)[w.group] - w.base // of the rows that the worker counts
+	return p.Pending || p.Rows != w.marker && p.Rows != committed || p.Ended && !m.group(w.group).Ended
 }
 
-// cutDue returns when the next cut may be asked for: at once at the end of input and at a stop.
-func (m *Machine) cutDue(now time.Time) time.Time {
-	if m.stopping || m.progress.Ended && (m.progress.Pending || m.finals == 0) {
+// cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, and before the shares change.
+func (m *Machine) cutDue(w *member, now time.Time) time.Time {
+	if m.stopping || m.deal != nil && !now.Before(m.deal.at) || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
 		return now
 	}
 	return m.lastCut.Add(m.set.interval)
 }
 
-func (m *Machine) cut(now time.Time) {
-	p := m.progress
-	m.open = &openCut{m.next, now}
-	m.next++
-	m.lastCut, m.marker = now, p.Rows
-	if p.Ended {
-		m.finals++
+// cuts asks for cuts: when one is due, of all who have something new, so that they are committed together. Without any a stop ends the run.
+func (m *Machine) cuts(now time.Time) {
+	due, fresh := false, false
+	for _, w := range m.members {
+		if w.open == nil && m.anythingNew(w) {
+			fresh = true
+			due = due || !now.Before(m.cutDue(w, now))
+		}
 	}
-	m.send(&pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group().Generation, Cut: m.open.n, Final: p.Ended}}})
+	switch {
+	case due:
+		for _, w := range m.members {
+			if w.open == nil && m.anythingNew(w) {
+				m.cut(w, now)
+			}
+		}
+	case m.stopping && !fresh && !m.anyOpen():
+		m.stop(now)
+	}
+}
+
+func (m *Machine) cut(w *member, now time.Time) {
+	p := w.progress
+	w.open = &openCut{m.next, now}
+	m.next++
+	m.lastCut, w.marker = now, p.Rows
+	if p.Ended {
+		w.finals++
+	}
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended}}})
 }
 
 // stop ends the run as asked for: everything new is committed. What is unnamed but still above the floor costs one more commit, so that a

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
@@ -22,9 +21,13 @@ type Options struct {
 	CutTimeout        time.Duration // a cut open for so long makes the group start again [5 min]
 	CompactionTimeout time.Duration // a compaction open for so long is given up [5 min]
 	StopTimeout       time.Duration // from RequestStop until the end, come what may [2 min]
-	Compaction        Policy
-	Clock             clock.Clock  // nil: the real one
-	Log               *slog.Logger // nil: none
+	// Settle is how long the workers of a cluster have after one of them has come or gone, before the shares are dealt out [0: there is one worker
+	// only, and its end is that of the run]; one that is not heard of for Silence is gone [0: its connection tells].
+	Settle     time.Duration
+	Silence    time.Duration
+	Compaction Policy
+	Clock      clock.Clock  // nil: the real one
+	Log        *slog.Logger // nil: none
 }
 
 func (o Options) withDefaults() Options {
@@ -44,17 +47,43 @@ func (o Options) withDefaults() Options {
 // Driver runs one term of a job: the machine and the I/O around it.
 type Driver struct {
 	store   *checkpoint.Store
-	conn    Conn
 	opt     Options
 	version objstore.Version // of the last commit; used by one commit at a time
 	root    atomic.Pointer[pb.Root]
 	stop    chan struct{}
 	once    sync.Once
+	arrived chan connection
+	done    chan struct{} // closed when Run returns
 }
 
-// NewDriver returns a driver for the job of store, and for the worker at the other end of conn.
-func NewDriver(opt Options, store *checkpoint.Store, conn Conn) *Driver {
-	return &Driver{store: store, conn: conn, opt: opt.withDefaults(), stop: make(chan struct{})}
+// connection is a worker that has come.
+type connection struct {
+	id   WorkerID
+	conn Conn
+}
+
+// event is a message of a worker, or the end of its connection.
+type event struct {
+	from WorkerID
+	msg  *pb.FromWorker
+	lost error
+}
+
+// NewDriver returns a driver for the job of store. Workers come by Attach.
+func NewDriver(opt Options, store *checkpoint.Store) *Driver {
+	return &Driver{store: store, opt: opt.withDefaults(), stop: make(chan struct{}), arrived: make(chan connection), done: make(chan struct{})}
+}
+
+// Attach brings in a worker, under an id that no other has had. It waits until Run takes the worker up, and returns false when Run has returned or
+// ctx ends before. Any goroutine may call it.
+func (d *Driver) Attach(ctx context.Context, id WorkerID, conn Conn) bool {
+	select {
+	case d.arrived <- connection{id, conn}:
+		return true
+	case <-d.done:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // Root returns the committed root, nil before the first commit; nobody changes it. Any goroutine may call it.
@@ -68,12 +97,12 @@ func (d *Driver) RequestStop() { d.once.Do(func() { close(d.stop) }) }
 // from there until the job has finished, RequestStop was heard, the context ends, or the job cannot go on. It returns the last committed root,
 // nil when there is none. FinishedUs tells whether the job is done. A Fenced error says that somebody else leads the job.
 //
-// Run is called once, and returns when all its goroutines have ended. By then the worker has been told to stop, except when the context has
+// Run is called once, and returns when all its goroutines have ended. By then the workers have been told to stop, except when the context has
 // ended. Body belongs to the driver, and must not be changed any more.
 func (d *Driver) Run(ctx context.Context, body *pb.Root, expected objstore.Version) (*pb.Root, error) {
+	defer close(d.done)
 	m, err := d.begin(ctx, body, expected)
 	if err != nil {
-		d.conn.Send(&pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: "the coordinator cannot commit"}}})
 		return nil, err
 	}
 	inner, cancel := context.WithCancel(ctx)
@@ -84,11 +113,13 @@ func (d *Driver) Run(ctx context.Context, body *pb.Root, expected objstore.Versi
 	if body.Term > 1 {
 		del.sweep()
 	}
-	inbox, lost, commits := make(chan *pb.FromWorker), make(chan error, 1), make(chan error, 1)
-	goroutines.Go(func() { lost <- d.receive(inner, inbox) })
-	l := loop{d, m, del, inbox, lost, commits, func(root *pb.Root) {
-		goroutines.Go(func() { commits <- d.commit(inner, root) })
-	}}
+	l := loop{Driver: d, m: m, del: del, inbox: make(chan event), commits: make(chan error, 1), conns: map[WorkerID]Conn{}}
+	l.begin = func(root *pb.Root) {
+		goroutines.Go(func() { l.commits <- d.commit(inner, root) })
+	}
+	l.listen = func(c connection) {
+		goroutines.Go(func() { l.receive(inner, c) })
+	}
 	if err = l.run(ctx); err == nil {
 		del.drain(ctx)
 	}
@@ -99,10 +130,6 @@ func (d *Driver) Run(ctx context.Context, body *pb.Root, expected objstore.Versi
 
 // begin makes the first commit and the machine that goes on from it.
 func (d *Driver) begin(ctx context.Context, body *pb.Root, expected objstore.Version) (*Machine, error) {
-	if len(body.Groups) != 1 || body.Groups[0].Id != group {
-		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("start job %s: the root has %d groups; one process runs exactly one, of id %d",
-			body.Job, len(body.Groups), group))
-	}
 	gap := d.store.Bucket.Limits().CASInterval
 	if d.opt.Interval < gap {
 		d.opt.Log.Warn("the bucket allows fewer checkpoints than asked for", "interval", d.opt.Interval, "every", gap)
@@ -113,7 +140,7 @@ func (d *Driver) begin(ctx context.Context, body *pb.Root, expected objstore.Ver
 		return nil, fmt.Errorf("start job %s: %w", body.Job, err)
 	}
 	return newMachine(body, settings{interval: max(d.opt.Interval, gap), commitGap: gap, cutTimeout: d.opt.CutTimeout,
-		compactionTimeout: d.opt.CompactionTimeout, policy: d.opt.Compaction}, d.opt.Clock.Now()), nil
+		compactionTimeout: d.opt.CompactionTimeout, settle: d.opt.Settle, silence: d.opt.Silence, policy: d.opt.Compaction}, d.opt.Clock.Now()), nil
 }
 
 // commit commits body on top of the last commit.
@@ -125,20 +152,6 @@ func (d *Driver) commit(ctx context.Context, body *pb.Root) error {
 	d.version = v
 	d.root.Store(body)
 	return nil
-}
-
-func (d *Driver) receive(ctx context.Context, inbox chan<- *pb.FromWorker) error {
-	for {
-		m, err := d.conn.Recv(ctx)
-		if err != nil {
-			return err
-		}
-		select {
-		case inbox <- m:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 func (d *Driver) log(ctx context.Context, l Log) {
@@ -154,10 +167,26 @@ type loop struct {
 	*Driver
 	m       *Machine
 	del     *deleter
-	inbox   <-chan *pb.FromWorker
-	lost    <-chan error // the connection has failed
-	commits <-chan error // the result of the commit under way
+	inbox   chan event
+	commits chan error // the result of the commit under way
+	conns   map[WorkerID]Conn
 	begin   func(*pb.Root)
+	listen  func(connection)
+}
+
+// receive passes on what a worker says, until its connection ends.
+func (l *loop) receive(ctx context.Context, c connection) {
+	for {
+		m, err := c.conn.Recv(ctx)
+		select {
+		case l.inbox <- event{c.id, m, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (l *loop) run(ctx context.Context) error {
@@ -174,8 +203,14 @@ func (l *loop) run(ctx context.Context) error {
 			due, disarm = t.C(), t.Stop
 		}
 		select {
-		case in := <-l.inbox:
-			l.m.Step(in, l.opt.Clock.Now())
+		case c := <-l.arrived:
+			l.conns[c.id] = c.conn
+			l.listen(c)
+		case ev := <-l.inbox:
+			if err := l.heard(ctx, ev); err != nil {
+				disarm()
+				return err
+			}
 		case err := <-l.commits:
 			if err != nil {
 				l.m.CommitFailed(err)
@@ -188,12 +223,6 @@ func (l *loop) run(ctx context.Context) error {
 			stop = nil
 			now := l.opt.Clock.Now()
 			l.m.RequestStop(now, now.Add(l.opt.StopTimeout))
-		case err := <-l.lost:
-			disarm()
-			if ctx.Err() == nil {
-				return fmt.Errorf("the worker is gone: %w", err)
-			}
-			return context.Cause(ctx)
 		case <-ctx.Done():
 			disarm()
 			return context.Cause(ctx)
@@ -202,13 +231,32 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
+// heard gives an event to the machine. In a local run the end of the worker is that of the run.
+func (l *loop) heard(ctx context.Context, ev event) error {
+	if ev.lost == nil {
+		l.m.Step(ev.from, ev.msg, l.opt.Clock.Now())
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if l.opt.Settle == 0 {
+		return fmt.Errorf("the worker is gone: %w", ev.lost)
+	}
+	delete(l.conns, ev.from)
+	l.m.Leave(ev.from, l.opt.Clock.Now())
+	return nil
+}
+
 // act does what the machine says.
 func (l *loop) act(ctx context.Context, r Ready) *End {
 	for _, text := range r.Logs {
 		l.log(ctx, text)
 	}
 	for _, msg := range r.Messages {
-		l.conn.Send(msg)
+		if c := l.conns[msg.To]; c != nil {
+			c.Send(msg.Body)
+		}
 	}
 	if len(r.Garbage) > 0 {
 		l.del.add(r.Garbage)

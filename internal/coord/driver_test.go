@@ -93,11 +93,12 @@ func begin(t *testing.T, b *recording, body *pb.Root, v objstore.Version) *hand 
 	there, here := NewPipe()
 	h := &hand{t: t, ctx: ctx, conn: here, bucket: b, paths: checkpoint.NewPaths("job"), done: make(chan struct{})}
 	store := &checkpoint.Store{Bucket: b, Paths: h.paths, Clock: clock.Real()}
-	h.driver = NewDriver(Options{Interval: time.Millisecond}, store, there)
+	h.driver = NewDriver(Options{Interval: time.Millisecond}, store)
 	go func() {
 		defer close(h.done)
 		h.last, h.err = h.driver.Run(ctx, body, v)
 	}()
+	h.driver.Attach(ctx, "w", there)
 	h.send(&pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{Worker: "w"}}})
 	return h
 }
@@ -261,11 +262,10 @@ func TestDriverFenced(t *testing.T) {
 
 func TestDriverEndsWithItsContext(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	conn, _ := NewPipe()
 	store := &checkpoint.Store{Bucket: mem.New(), Paths: checkpoint.NewPaths("job"), Clock: clock.Real()}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cause := errors.New("enough")
-	d := NewDriver(Options{}, store, conn)
+	d := NewDriver(Options{}, store)
 	done := make(chan error)
 	go func() {
 		_, err := d.Run(ctx, firstRoot(), objstore.Absent)
@@ -310,7 +310,7 @@ func TestDeleterAsksAfterAGap(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d := newDeleter(store, clk, NewDriver(Options{}, store, nil).opt.Log, func() *pb.Root { return root })
+		d := newDeleter(store, clk, NewDriver(Options{}, store).opt.Log, func() *pb.Root { return root })
 		x := batch{deleter: d, keys: []string{"job/packs/a"}, alive: clk.Now()}
 		b.requests()
 		clk.armed = true

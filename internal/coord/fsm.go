@@ -1,7 +1,7 @@
 package coord
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sabot-stream/sabot"
@@ -9,17 +9,19 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
-// group is the only group that a machine runs.
-const group = 0
-
 // settings are the machine's part of Options.
 type settings struct {
 	interval          time.Duration // between starts of cuts
 	commitGap         time.Duration // shortest time between commits
 	cutTimeout        time.Duration
 	compactionTimeout time.Duration
+	settle            time.Duration // how long after a worker's coming or going the shares are dealt out
+	silence           time.Duration // a worker unheard of for so long is gone; 0: its connection tells
 	policy            Policy
 }
+
+// longestHold bounds how long a report waits for those of the other groups' cuts, to be committed with them.
+const longestHold = 250 * time.Millisecond
 
 // Machine decides for one term of a job. It does no I/O, has no clock, and is used by one goroutine.
 //
@@ -34,19 +36,15 @@ type Machine struct {
 	lastCut    time.Time
 	lastCommit time.Time
 
-	assigned bool // the worker has been given this generation's root
-	raise    bool // the group needs a new generation, and its worker the root of it
-	progress *pb.Progress
-	base     int64 // rows read as of the root that the worker started from
-	marker   int64 // progress.Rows when the last cut was asked for
-	finals   int   // cuts asked for since the worker said that the input has ended
+	members []*member       // the workers that are there, in the order of their coming
+	deal    *deal           // the shares are to be dealt out anew; nil: they are not
+	raise   map[uint32]bool // groups that need a new generation, and their workers the root of it
 
-	open     *openCut
-	refusals int          // of cuts that were asked for, since the last one that was folded
-	reports  []*pb.Report // not looked at yet
-	tasks    []task
-	garbage  map[string]bool // unnamed, not collectable yet
-	commit   *commitInFlight
+	reports   []*pb.Report // not looked at yet
+	firstCame time.Time    // of them
+	tasks     []task
+	garbage   map[string]bool // unnamed, not collectable yet
+	commit    *commitInFlight
 
 	stopping bool
 	stopBy   time.Time
@@ -63,6 +61,7 @@ type openCut struct {
 // task is a compaction under way.
 type task struct {
 	at    place
+	group uint32
 	n     uint64
 	since time.Time
 }
@@ -70,17 +69,23 @@ type task struct {
 // commitInFlight is a root on its way, and what follows when it is committed.
 type commitInFlight struct {
 	body   *pb.Root
-	assign bool // a new generation: the worker starts again from body
-	folded bool // a report is in it
+	assign map[uint32]bool // groups of a new generation: their workers start again from body
+	folded bool            // a report is in it
 }
 
 // Ready is what is to be done now.
 type Ready struct {
-	Messages []*pb.ToWorker // to send, in order
-	Commit   *pb.Root       // to commit on top of the last one; nil: nothing
-	Garbage  []string       // to delete
+	Messages []Message // to send, in order
+	Commit   *pb.Root  // to commit on top of the last one; nil: nothing
+	Garbage  []string  // to delete
 	Logs     []Log
 	End      *End // the job has come to its end; nothing follows
+}
+
+// Message is a message to one worker.
+type Message struct {
+	To   WorkerID
+	Body *pb.ToWorker
 }
 
 // Log is something worth telling the operator.
@@ -100,7 +105,7 @@ type End struct {
 func newMachine(root *pb.Root, set settings, now time.Time) *Machine {
 	set.policy = set.policy.withDefaults()
 	m := &Machine{set: set, fold: checkpoint.Fold, root: root, next: max(root.Epoch+1, root.Floor), garbage: map[string]bool{},
-		lastCut: now, lastCommit: now}
+		raise: map[uint32]bool{}, lastCut: now, lastCommit: now}
 	if root.FinishedUs != 0 {
 		m.finish(&End{Finished: true}, "the job has finished")
 	}
@@ -114,28 +119,42 @@ func (m *Machine) Ready() Ready {
 	return r
 }
 
-// Step takes a message of the worker.
-func (m *Machine) Step(in *pb.FromWorker, now time.Time) {
+// Step takes a message of a worker.
+func (m *Machine) Step(from WorkerID, in *pb.FromWorker, now time.Time) {
 	if m.end != nil {
 		return
 	}
+	w := m.member(from)
+	if w != nil {
+		w.seen = now
+	}
 	switch in := in.Message.(type) {
 	case *pb.FromWorker_Register:
-		m.register(in.Register)
+		m.register(from, w, in.Register, now)
 	case *pb.FromWorker_Progress:
-		if m.assigned && !m.raise && in.Progress.Generation == m.group().Generation {
-			m.progress = in.Progress
+		if w != nil && w.assigned && !m.raise[w.group] && in.Progress.Generation == m.group(w.group).Generation {
+			w.progress = in.Progress
 		}
 	case *pb.FromWorker_Report:
-		m.reports = append(m.reports, in.Report)
-		if m.progress != nil && m.progress.Pending { // perhaps of before the report, which brings what was pending
-			m.progress = &pb.Progress{Generation: m.progress.Generation, Rows: m.progress.Rows, Bytes: m.progress.Bytes, Ended: m.progress.Ended}
-		}
+		m.heard(in.Report, w, now)
 	case *pb.FromWorker_Failed:
-		m.finish(&End{Err: sabot.WithKind(kindNamed(in.Failed.Kind), fmt.Errorf("worker: %s", in.Failed.Error))}, "the worker failed")
-		return
+		m.failed(from, w, in.Failed, now)
 	}
-	m.advance(now)
+	if m.end == nil {
+		m.advance(now)
+	}
+}
+
+// heard takes in a report, which is looked at when the next root is made.
+func (m *Machine) heard(r *pb.Report, w *member, now time.Time) {
+	if len(m.reports) == 0 {
+		m.firstCame = now
+	}
+	m.reports = append(m.reports, r)
+	if w != nil && w.progress != nil && w.progress.Pending { // perhaps of before the report, which brings what was pending
+		p := w.progress
+		w.progress = &pb.Progress{Generation: p.Generation, Rows: p.Rows, Bytes: p.Bytes, Ended: p.Ended}
+	}
 }
 
 // Tick lets time pass.
@@ -143,19 +162,24 @@ func (m *Machine) Tick(now time.Time) {
 	if m.end != nil {
 		return
 	}
-	if o := m.open; o != nil && now.Sub(o.at) >= m.set.cutTimeout {
-		m.log(true, "cut open for too long, starting the group again", "cut", o.n, "after", now.Sub(o.at))
-		m.restart()
-	}
-	kept := m.tasks[:0]
-	for _, t := range m.tasks {
-		if now.Sub(t.since) < m.set.compactionTimeout {
-			kept = append(kept, t)
-		} else {
-			m.log(true, "compaction open for too long, given up", "table", t.at.table, "cut", t.n)
+	for _, w := range slices.Clone(m.members) {
+		if m.set.silence > 0 && now.Sub(w.seen) >= m.set.silence {
+			m.log(true, "worker has not been heard of, its share goes to others", "worker", w.name, "after", now.Sub(w.seen))
+			m.leave(w, now)
+			continue
+		}
+		if o := w.open; o != nil && now.Sub(o.at) >= m.set.cutTimeout {
+			m.log(true, "cut open for too long, starting the group again", "cut", o.n, "worker", w.name, "after", now.Sub(o.at))
+			m.restart(w)
 		}
 	}
-	m.tasks = kept
+	m.tasks = slices.DeleteFunc(m.tasks, func(t task) bool {
+		late := now.Sub(t.since) >= m.set.compactionTimeout
+		if late {
+			m.log(true, "compaction open for too long, given up", "table", t.at.table, "cut", t.n)
+		}
+		return late
+	})
 	m.advance(now)
 }
 
@@ -180,8 +204,13 @@ func (m *Machine) Next(now time.Time) time.Time {
 	if m.end != nil {
 		return at
 	}
-	if m.open != nil {
-		until(m.open.at.Add(m.set.cutTimeout))
+	for _, w := range m.members {
+		if w.open != nil {
+			until(w.open.at.Add(m.set.cutTimeout))
+		}
+		if m.set.silence > 0 {
+			until(w.seen.Add(m.set.silence))
+		}
 	}
 	for _, t := range m.tasks {
 		until(t.since.Add(m.set.compactionTimeout))
@@ -189,58 +218,54 @@ func (m *Machine) Next(now time.Time) time.Time {
 	if m.stopping {
 		until(m.stopBy)
 	}
-	if m.commit == nil && (m.raise || len(m.reports) > 0 || m.stopping && m.open == nil) {
-		until(m.lastCommit.Add(m.set.commitGap))
+	if m.commit != nil {
+		return at
 	}
-	if m.commit == nil && m.open == nil && m.assigned && m.anythingNew() {
-		until(m.cutDue(now))
+	if m.deal != nil {
+		until(m.deal.due(now))
+	}
+	if len(m.reports) > 0 || len(m.raise) > 0 || m.stopping && !m.anyOpen() {
+		t := m.lastCommit.Add(m.set.commitGap)
+		if len(m.reports) > 0 && len(m.raise) == 0 && m.anyOthersOpen() {
+			t = later(t, m.firstCame.Add(m.hold()))
+		}
+		until(t)
+	}
+	for _, w := range m.members {
+		if w.open == nil && m.anythingNew(w) {
+			until(m.cutDue(w, now))
+		}
 	}
 	return at
 }
 
-func (m *Machine) group() *pb.Group { return checkpoint.GroupOf(m.root, group) }
-
-// register: a worker has come, or has come back without its group.
-func (m *Machine) register(r *pb.Register) {
-	if have := m.root.Fingerprint; have != "" && r.Fingerprint != "" && have != r.Fingerprint {
-		m.finish(&End{Err: sabot.WithKind(sabot.Invalid, fmt.Errorf("worker %q runs another job than the one committed: fingerprint %s, want %s",
-			r.Worker, r.Fingerprint, have))}, "another plan")
-		return
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	if !m.assigned {
-		m.assign()
-		return
-	}
-	m.log(false, "worker starts its group again", "worker", r.Worker)
-	m.restart()
+	return b
 }
 
-// restart makes the next root raise the generation.
-func (m *Machine) restart() {
-	m.raise = true
-	m.open, m.progress, m.tasks = nil, nil, nil
-}
+// hold is how long a report waits for others.
+func (m *Machine) hold() time.Duration { return min(m.set.interval/4, longestHold) }
 
-// assign sends the committed root to a worker that starts from it.
-func (m *Machine) assign() {
-	m.assigned = true
-	m.workerStarts()
-	m.send(&pb.ToWorker{Message: &pb.ToWorker_Assignment{Assignment: &pb.Assignment{Root: m.root, Group: group}}})
-}
+func (m *Machine) group(id uint32) *pb.Group { return checkpoint.GroupOf(m.root, id) }
 
-// workerStarts forgets what was known of the worker's running: it starts from the committed root.
-func (m *Machine) workerStarts() {
-	m.progress, m.open, m.tasks = nil, nil, nil
-	m.base, m.marker, m.finals = checkpoint.RowsRead(m.root), 0, 0
+func (m *Machine) anyOpen() bool {
+	return slices.ContainsFunc(m.members, func(w *member) bool { return w.open != nil })
 }
 
 func (m *Machine) finish(e *End, why string) {
 	m.end = e
-	m.send(&pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: why}}})
+	for _, w := range m.members {
+		m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: why}}})
+	}
 	m.ready.End = e
 }
 
-func (m *Machine) send(msg *pb.ToWorker) { m.ready.Messages = append(m.ready.Messages, msg) }
+func (m *Machine) send(w *member, msg *pb.ToWorker) {
+	m.ready.Messages = append(m.ready.Messages, Message{w.id, msg})
+}
 
 func (m *Machine) log(warn bool, text string, args ...any) {
 	m.ready.Logs = append(m.ready.Logs, Log{warn, text, args})

@@ -34,7 +34,7 @@ func (r *rig) act(commit bool) {
 	for {
 		x := r.m.Ready()
 		for _, m := range x.Messages {
-			switch m := m.Message.(type) {
+			switch m := m.Body.Message.(type) {
 			case *pb.ToWorker_Assignment:
 				r.note("assign gen=%d", m.Assignment.Root.Groups[0].Generation)
 			case *pb.ToWorker_Cut:
@@ -67,19 +67,19 @@ func (r *rig) act(commit bool) {
 
 func (r *rig) note(format string, args ...any) { r.log = append(r.log, fmt.Sprintf(format, args...)) }
 
-func (r *rig) step(m *pb.FromWorker) { r.m.Step(m, r.now); r.act(true) }
+func (r *rig) step(m *pb.FromWorker) { r.m.Step("w", m, r.now); r.act(true) }
 func (r *rig) register() {
 	r.step(&pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{Worker: "w", Fingerprint: "fp"}}})
 }
 func (r *rig) progress(p *pb.Progress) {
-	p.Generation = max(p.Generation, r.m.group().Generation)
+	p.Generation = max(p.Generation, r.m.group(0).Generation)
 	r.step(&pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: p}})
 }
 func (r *rig) wait(d time.Duration) { r.now = r.now.Add(d); r.m.Tick(r.now); r.act(true) }
 
 // fit returns a report of a cut that fits the committed root.
 func (r *rig) fit(cut uint64, rows int64) *pb.Report {
-	g := r.m.group()
+	g := r.m.group(0)
 	return &pb.Report{Term: r.m.root.Term, Generation: g.Generation, Run: "run", Cut: cut, CutId: fmt.Sprint("c", cut, g.Generation), Base: g.Cut, BaseId: g.CutId,
 		Splits: []*pb.ReportSplit{{Source: "src", Id: "a", Rows: rows}}}
 }
@@ -207,10 +207,10 @@ func TestMachineWaitsForTheCommit(t *testing.T) {
 	r.progress(&pb.Progress{Rows: 10})
 	r.wait(time.Second)
 	r.log = nil
-	r.m.Step(&pb.FromWorker{Message: &pb.FromWorker_Report{Report: r.fit(1, 10)}}, r.now)
+	r.m.Step("w", &pb.FromWorker{Message: &pb.FromWorker_Report{Report: r.fit(1, 10)}}, r.now)
 	r.act(false)
 	r.want("commit epoch=1 floor=2 gen=1")
-	r.m.Step(&pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{Generation: 1, Rows: 20}}}, r.now)
+	r.m.Step("w", &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{Generation: 1, Rows: 20}}}, r.now)
 	r.m.Tick(r.now.Add(time.Hour))
 	r.act(false)
 	r.want() // nothing while it is in flight
@@ -245,7 +245,7 @@ func TestMachineStops(t *testing.T) {
 	t.Run("before a worker has come", func(t *testing.T) {
 		r := newRig(t)
 		stop(r)
-		r.want("stop", "end finished=false")
+		r.want("end finished=false")
 	})
 	t.Run("at the deadline", func(t *testing.T) {
 		r := newRig(t)

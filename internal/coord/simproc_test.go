@@ -138,7 +138,9 @@ func (p *proc) commit(body *pb.Root, expected objstore.Version) (objstore.Versio
 // act does what the machine says.
 func (p *proc) act() {
 	r := p.m.Ready()
-	p.toWork = append(p.toWork, r.Messages...)
+	for _, msg := range r.Messages {
+		p.toWork = append(p.toWork, msg.Body)
+	}
 	p.deletes = append(p.deletes, r.Garbage...)
 	for _, l := range r.Logs {
 		if l.Text == "cut open for too long, starting the group again" {
@@ -223,12 +225,12 @@ func (p *proc) deliver() {
 		}
 		if q := w.pick(len(w.procs)); q != p && !q.busy && !q.ended && w.one(3) {
 			w.stats["strays"]++
-			q.m.Step(m, w.now)
+			q.m.Step("w", m, w.now)
 			q.act()
 		}
 	}
 	p.toCoord = p.toCoord[1:]
-	p.m.Step(m, w.now)
+	p.m.Step("w", m, w.now)
 	p.act()
 }
 

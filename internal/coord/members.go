@@ -1,0 +1,232 @@
+package coord
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+)
+
+// WorkerID names one life of a worker: a worker that comes again has another.
+type WorkerID string
+
+// member is a worker that is there, and the group that it runs.
+type member struct {
+	id       WorkerID
+	name     string // for people
+	group    uint32
+	has      bool // a group
+	assigned bool // the root of its group's generation has been sent to it
+	seen     time.Time
+
+	progress *pb.Progress
+	base     int64 // rows that its splits had given as of the root that it started from
+	marker   int64 // progress.Rows when the last cut was asked for
+	finals   int   // cuts asked for since it said that its input has ended
+	open     *openCut
+	refusals int // of cuts that were asked for, since the last one that was folded
+}
+
+// deal is a change of shares to come.
+type deal struct {
+	at      time.Time // not before
+	planned bool      // nobody is lost: last cuts come first, so that little is done twice
+	until   time.Time // of waiting for those
+}
+
+// lastCutsFor bounds how long a planned change of shares waits for the groups' last cuts.
+const lastCutsFor = 10 * time.Second
+
+// due returns when the deal may have to be looked at.
+func (d *deal) due(now time.Time) time.Time {
+	if now.Before(d.at) {
+		return d.at
+	}
+	return d.until
+}
+
+func (m *Machine) member(id WorkerID) *member {
+	for _, w := range m.members {
+		if w.id == id {
+			return w
+		}
+	}
+	return nil
+}
+
+// register: a worker has come, or has come back without its group.
+func (m *Machine) register(id WorkerID, w *member, r *pb.Register, now time.Time) {
+	if have := m.root.Fingerprint; have != "" && r.Fingerprint != "" && have != r.Fingerprint {
+		err := sabot.WithKind(sabot.Invalid, fmt.Errorf("worker %q runs another job than the one committed: fingerprint %s, want %s", r.Worker, r.Fingerprint, have))
+		m.refuse(id, err, now)
+		return
+	}
+	if w != nil {
+		m.log(false, "worker starts its group again", "worker", r.Worker)
+		if w.has {
+			m.restart(w)
+		}
+		return
+	}
+	m.members = append(m.members, &member{id: id, name: r.Worker, seen: now})
+	m.change(now, true)
+}
+
+// refuse sends away a worker that cannot take part. When it is alone, as in a local run, that is the end.
+func (m *Machine) refuse(id WorkerID, err error, now time.Time) {
+	if len(m.members) == 0 && m.set.settle == 0 {
+		m.finish(&End{Err: err}, "another plan")
+		return
+	}
+	m.log(true, "worker refused", "error", err)
+	m.ready.Messages = append(m.ready.Messages, Message{id, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: err.Error()}}}})
+}
+
+// Leave says that a worker is gone: its connection has ended.
+func (m *Machine) Leave(id WorkerID, now time.Time) {
+	if w := m.member(id); w != nil && m.end == nil {
+		m.log(false, "worker has gone", "worker", w.name)
+		m.leave(w, now)
+		m.advance(now)
+	}
+}
+
+func (m *Machine) leave(w *member, now time.Time) {
+	m.members = slices.DeleteFunc(m.members, func(x *member) bool { return x == w })
+	if w.has {
+		m.forgetTasks(w.group)
+		m.change(now, false)
+	}
+}
+
+// failed: a worker cannot go on. What another worker could do no better ends the job.
+func (m *Machine) failed(id WorkerID, w *member, f *pb.Failed, now time.Time) {
+	kind := kindNamed(f.Kind)
+	if m.set.settle > 0 && kind != sabot.Invalid && kind != sabot.Corrupt {
+		m.log(true, "worker failed", "error", f.Error)
+		if w != nil {
+			m.leave(w, now)
+		}
+		return
+	}
+	m.finish(&End{Err: sabot.WithKind(kind, fmt.Errorf("worker: %s", f.Error))}, "the worker failed")
+}
+
+// change makes the next root deal out the shares anew.
+func (m *Machine) change(now time.Time, planned bool) {
+	at := now.Add(m.set.settle)
+	if m.deal != nil {
+		planned = planned && m.deal.planned
+	}
+	if !planned && m.set.settle > 0 {
+		at = now
+	}
+	m.deal = &deal{at: at, planned: planned, until: at.Add(lastCutsFor)}
+}
+
+// dealDue tells whether the shares are dealt out in the root that is made now.
+func (m *Machine) dealDue(now time.Time) bool {
+	d := m.deal
+	switch {
+	case d == nil || len(m.members) == 0 || now.Before(d.at):
+		return false
+	case !d.planned || !now.Before(d.until):
+		return true
+	}
+	for _, w := range m.members {
+		if w.open != nil || w.assigned && m.anythingNew(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// startAlone starts a worker that is alone, as in a local run, from the committed root when one group owns all: there is nothing to deal out.
+func (m *Machine) startAlone(now time.Time) {
+	owners := checkpoint.Owners(m.root)
+	if m.deal == nil || m.commit != nil || now.Before(m.deal.at) || len(m.members) != 1 || m.members[0].has || len(owners) > 1 || len(m.root.Groups) == 0 {
+		return
+	}
+	w := m.members[0]
+	w.has, w.group = true, m.root.Groups[0].Id
+	if len(owners) == 1 {
+		w.group = owners[0]
+	}
+	m.deal = nil
+	m.start(w)
+}
+
+// dealOut gives every member a group and its share, in body, and returns the groups whose workers have to start from it.
+func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
+	held := map[uint32]bool{}
+	for _, w := range m.members {
+		if w.has {
+			held[w.group] = true
+		}
+	}
+	owners := checkpoint.Owners(body)
+	for _, w := range m.members {
+		if w.has {
+			continue
+		}
+		w.has, w.group = true, m.freeGroup(body, held, owners)
+		held[w.group] = true
+	}
+	live := make([]uint32, len(m.members))
+	starts := map[uint32]bool{}
+	for i, w := range m.members {
+		live[i] = w.group
+		checkpoint.GroupOf(body, w.group).Worker = w.name
+		if !w.assigned {
+			starts[w.group] = true
+		}
+	}
+	for _, g := range assign(body, live) {
+		starts[g] = true
+	}
+	m.deal = nil
+	return starts
+}
+
+// freeGroup returns a group that no member holds, one that owns something if there is any.
+func (m *Machine) freeGroup(body *pb.Root, held map[uint32]bool, owners []uint32) uint32 {
+	for _, id := range owners {
+		if !held[id] {
+			return id
+		}
+	}
+	for _, g := range body.Groups {
+		if !held[g.Id] {
+			return g.Id
+		}
+	}
+	return newGroup(body)
+}
+
+// restart makes the next root raise the generation of a worker's group.
+func (m *Machine) restart(w *member) {
+	m.raise[w.group] = true
+	w.open, w.progress = nil, nil
+	m.forgetTasks(w.group)
+}
+
+// start sends the committed root to a worker that starts from it.
+func (m *Machine) start(w *member) {
+	w.assigned = true
+	m.starts(w)
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Assignment{Assignment: &pb.Assignment{Root: m.root, Group: w.group}}})
+}
+
+// starts forgets what was known of the worker's running: it starts from the committed root.
+func (m *Machine) starts(w *member) {
+	w.progress, w.open = nil, nil
+	w.base, w.marker, w.finals = rowsOf(m.root)[w.group], 0, 0
+	m.forgetTasks(w.group)
+}
+
+func (m *Machine) forgetTasks(group uint32) {
+	m.tasks = slices.DeleteFunc(m.tasks, func(t task) bool { return t.group == group })
+}
