@@ -17,6 +17,7 @@ import (
 // arrowFile is an Arrow IPC file or stream.
 type arrowFile struct {
 	os     *os.File
+	size   int64
 	file   *ipc.FileReader // nil: a stream
 	stream *ipc.Reader
 	i      int
@@ -28,7 +29,12 @@ func openArrowFile(path string) (a *arrowFile, err error) {
 	if err != nil {
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
 	}
-	a = &arrowFile{os: f}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open input %s: %w", path, err)
+	}
+	a = &arrowFile{os: f, size: st.Size()}
 	var magic [6]byte
 	_, err = f.ReadAt(magic[:], 0)
 	if err == nil && string(magic[:]) == "ARROW1" {
@@ -67,6 +73,19 @@ func (a *arrowFile) next() (arrow.RecordBatch, error) {
 	return rec, err
 }
 
+// done returns the share of the input that next has read.
+func (a *arrowFile) done() float64 {
+	if a.file != nil {
+		return float64(a.i) / float64(max(1, a.file.NumRecords()))
+	}
+	const endMark = 8 // behind the last record, where the writer put one
+	at, err := a.os.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0
+	}
+	return min(1, float64(at+endMark)/float64(a.size))
+}
+
 func (a *arrowFile) close() error {
 	if a.file != nil {
 		return errors.Join(a.file.Close(), a.os.Close())
@@ -96,7 +115,11 @@ type arrowReader struct {
 	maxRows int
 	row     int64
 	skip    int64
-	rec     arrow.RecordBatch
+	rec     arrow.RecordBatch // what is left of the last record
+	begun   float64           // share of the input before rec's record
+	ended   float64           // and behind it
+	length  int64             // rows of rec's record
+	closed  bool
 }
 
 func openArrow(path string, schema *arrow.Schema, rows int, at sabot.Position) (*arrowReader, error) {
@@ -129,6 +152,7 @@ func (r *arrowReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
 		if r.skip < n {
 			r.rec = rec.NewSlice(r.skip, n)
 		}
+		r.begun, r.ended, r.length = r.ended, r.in.done(), n
 		r.skip = max(0, r.skip-n)
 		rec.Release()
 	}
@@ -140,9 +164,9 @@ func (r *arrowReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
 	}
 	rest.Release()
 	r.row += n
-	c = sabot.Chunk{After: sabot.Position(fmt.Sprintf("row %d", r.row))}
-	if r.in.file != nil {
-		c.Done = float64(r.in.i) / float64(max(1, r.in.file.NumRecords()))
+	c = sabot.Chunk{After: sabot.Position(fmt.Sprintf("row %d", r.row)), Done: r.ended}
+	if r.rec != nil {
+		c.Done -= (r.ended - r.begun) * float64(r.rec.NumRows()) / float64(r.length)
 	}
 	c.Rows, err = ordered(part, r.schema)
 	return c, err
@@ -150,6 +174,10 @@ func (r *arrowReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
 
 // Close implements sabot.Reader.
 func (r *arrowReader) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
 	if r.rec != nil {
 		r.rec.Release()
 		r.rec = nil

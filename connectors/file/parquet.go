@@ -66,6 +66,8 @@ type parquetReader struct {
 	skip  int64 // rows of the next row group that come before it
 	cur   pqarrow.RecordReader
 	rec   arrow.RecordBatch // what is left of the last record
+
+	closed bool
 }
 
 func openParquet(path string, schema *arrow.Schema, rows int, at sabot.Position) (*parquetReader, error) {
@@ -177,6 +179,10 @@ func (r *parquetReader) next() error {
 
 // Close implements sabot.Reader.
 func (r *parquetReader) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
 	if r.rec != nil {
 		r.rec.Release()
 		r.rec = nil

@@ -30,6 +30,7 @@ type records struct {
 	offset int64 // of buf[from] in the file
 	line   int64 // number of the line at offset, from 1
 	eof    bool
+	closed bool
 }
 
 func openRecords(path string, quotes bool, offset, line int64) (*records, error) {
@@ -131,7 +132,13 @@ func (r *records) fill() error {
 	return nil
 }
 
-func (r *records) close() error { return r.file.Close() }
+func (r *records) close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	return r.file.Close()
+}
 
 // field is a field of a CSV record.
 type csvField struct {
