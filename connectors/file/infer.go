@@ -61,7 +61,7 @@ func (g *guess) field() arrow.Field {
 func (s Source) infer(path string, f Format) (*arrow.Schema, error) {
 	var guesses []*guess
 	var see func(rec []byte)
-	start := place{0, 1}
+	start, comma := place{0, 1}, byte(0)
 	if f == JSONL {
 		var p fastjson.Parser
 		see = func(rec []byte) {
@@ -74,13 +74,13 @@ func (s Source) infer(path string, f Format) (*arrow.Schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		start = at
+		start, comma = at, s.comma()
 		for _, n := range names {
 			guesses = append(guesses, &guess{name: n})
 		}
 		see = func(rec []byte) { s.seeCSV(rec, guesses) }
 	}
-	in, err := openRecords(path, f == CSV, start.offset, start.line)
+	in, err := openRecords(path, comma, start.offset, start.line)
 	if err != nil {
 		return nil, err
 	}

@@ -19,11 +19,12 @@ const (
 // errTooLong marks a record of more than maxRecord bytes.
 var errTooLong = errors.New("the record is longer than 16 MiB")
 
-// records cuts a text file into records: lines, or with quotes CSV records, whose quoted fields may hold line ends.
+// records cuts a text file into records: lines, or with a comma CSV records, whose quoted fields may hold line ends. A byte order mark at the
+// beginning is passed over.
 type records struct {
-	path   string
-	file   *os.File
-	quotes bool
+	path  string
+	file  *os.File
+	comma byte // 0: lines
 
 	buf    []byte
 	from   int   // of what is not consumed yet, in buf
@@ -33,32 +34,30 @@ type records struct {
 	closed bool
 }
 
-func openRecords(path string, quotes bool, offset, line int64) (*records, error) {
+func openRecords(path string, comma byte, offset, line int64) (*records, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
+	}
+	var mark [3]byte
+	if n, _ := f.ReadAt(mark[:], 0); offset == 0 && string(mark[:n]) == "\xef\xbb\xbf" {
+		offset = int64(n)
 	}
 	if _, err := f.Seek(offset, io.SeekStart); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("read %s at byte %d: %w", path, offset, err)
 	}
-	return &records{path: path, file: f, quotes: quotes, offset: offset, line: line}, nil
+	return &records{path: path, file: f, comma: comma, offset: offset, line: line}, nil
 }
 
 // next returns the next record without its line end, and the number of its first line; it is valid until the next call. io.EOF: there is none.
 // With errTooLong the record is its beginning.
 func (r *records) next() (rec []byte, line int64, err error) {
 	line = r.line
-	scanned, quoted := 0, false
+	scanned, search := 0, lineEnd{comma: r.comma, fresh: true}
 	for {
-		for i := r.from + scanned; i < len(r.buf); i++ {
-			c := r.buf[i]
-			if r.quotes && c == '"' {
-				quoted = !quoted
-			}
-			if c == '\n' && !quoted {
-				return r.take(i + 1), line, nil
-			}
+		if end := search.in(r.buf[r.from+scanned:]); end >= 0 {
+			return r.take(r.from + scanned + end), line, nil
 		}
 		scanned = len(r.buf) - r.from
 		if scanned > maxRecord {
@@ -68,7 +67,7 @@ func (r *records) next() (rec []byte, line int64, err error) {
 			if scanned == 0 {
 				return nil, line, io.EOF
 			}
-			if quoted { // the quote never closes: one bad record, up to the end of its first line
+			if search.quoted { // the quote never closes: one bad record, up to the end of its first line
 				if i := bytes.IndexByte(r.buf[r.from:], '\n'); i >= 0 {
 					return r.take(r.from + i + 1), line, nil
 				}
@@ -79,6 +78,41 @@ func (r *records) next() (rec []byte, line int64, err error) {
 			return nil, line, err
 		}
 	}
+}
+
+// lineEnd looks for the end of a record, piece by piece.
+type lineEnd struct {
+	comma  byte // 0: quotes mean nothing
+	quoted bool // inside of quotes
+	fresh  bool // a quote here opens: at the beginning of a field, or behind a closing quote, where it makes a doubled one
+}
+
+// in returns the index behind the record's line end in the next piece, -1 when it is not there. A quote inside of a field that does not begin with
+// one opens nothing, so a stray one spoils its own line only.
+func (s *lineEnd) in(b []byte) int {
+	if !s.quoted {
+		end := bytes.IndexByte(b, '\n') + 1
+		if s.comma == 0 && end == 0 {
+			return -1
+		}
+		if end > 0 && (s.comma == 0 || bytes.IndexByte(b[:end], '"') < 0) {
+			return end
+		}
+	}
+	for i, c := range b {
+		switch {
+		case c == '"' && s.quoted:
+			s.quoted, s.fresh = false, true
+		case s.quoted:
+		case c == '"' && s.fresh:
+			s.quoted = true
+		case c == '\n':
+			return i + 1
+		default:
+			s.fresh = c == s.comma
+		}
+	}
+	return -1
 }
 
 // take consumes the buffer up to end, and returns it without the line end.

@@ -50,7 +50,11 @@ func (s Source) openText(path string, f Format, schema *arrow.Schema, rows int, 
 			return nil, err
 		}
 	}
-	in, err := openRecords(path, f == CSV, offset, line)
+	comma := byte(0)
+	if f == CSV {
+		comma = s.comma()
+	}
+	in, err := openRecords(path, comma, offset, line)
 	r.in = in
 	return r, err
 }
@@ -108,12 +112,22 @@ type place struct{ offset, line int64 }
 
 // header returns the names of a CSV file's columns, and where its rows begin.
 func (s Source) header(path string) (names []string, rows place, err error) {
-	in, err := openRecords(path, true, 0, 1)
+	declared, err := s.declared()
+	if err != nil {
+		return nil, rows, err
+	}
+	in, err := openRecords(path, s.comma(), 0, 1)
 	if err != nil {
 		return nil, rows, err
 	}
 	defer in.close()
-	rec, _, err := in.next()
+	var rec []byte
+	for len(rec) == 0 && err == nil { // empty lines are no records
+		rec, _, err = in.next()
+	}
+	if errors.Is(err, io.EOF) && s.CSV.NoHeader && declared != nil {
+		return columnNames(declared), place{0, 1}, nil
+	}
 	if errors.Is(err, io.EOF) {
 		return nil, rows, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: the file is empty, it has not even a header", path))
 	}
@@ -124,14 +138,10 @@ func (s Source) header(path string) (names []string, rows place, err error) {
 	if err != nil {
 		return nil, rows, sabot.WithKind(sabot.Invalid, fmt.Errorf("read the header of %s: %w", path, err))
 	}
-	declared, err := s.declared()
-	if err != nil {
-		return nil, rows, err
-	}
 	for i, f := range fields {
 		switch {
 		case !s.CSV.NoHeader:
-			names = append(names, string(trimBOM(f.text, i)))
+			names = append(names, string(f.text))
 		case declared != nil && i < declared.NumFields():
 			names = append(names, declared.Field(i).Name)
 		default:
@@ -144,12 +154,12 @@ func (s Source) header(path string) (names []string, rows place, err error) {
 	return names, place{in.offset, in.line}, nil
 }
 
-// trimBOM drops the mark that some programs put before the first column's name.
-func trimBOM(name []byte, column int) []byte {
-	if column == 0 && len(name) >= 3 && string(name[:3]) == "\xef\xbb\xbf" {
-		return name[3:]
+func columnNames(s *arrow.Schema) []string {
+	names := make([]string, s.NumFields())
+	for i, f := range s.Fields() {
+		names[i] = f.Name
 	}
-	return name
+	return names
 }
 
 func (s Source) comma() byte {
