@@ -315,6 +315,9 @@ func appendJSON(b *row.Builder, i int, f arrow.Field, v *fastjson.Value) error {
 		return appendText(b, i, f, text)
 	}
 	switch {
+	case f.Type.ID() == arrow.STRING: // so that a column of several types, or of objects and lists, loses nothing
+		b.AppendBytes(i, v.MarshalTo(nil))
+		return nil
 	case f.Type.ID() == arrow.BOOL:
 		if x, err := v.Bool(); err == nil {
 			b.AppendBool(i, x)
