@@ -56,12 +56,13 @@ func (r *records) next() (rec []byte, line int64, err error) {
 	line = r.line
 	scanned, search := 0, lineEnd{comma: r.comma, fresh: true}
 	for {
-		if end := search.in(r.buf[r.from+scanned:]); end >= 0 {
+		end := search.in(r.buf[r.from+scanned:])
+		if end >= 0 && scanned+end <= maxRecord {
 			return r.take(r.from + scanned + end), line, nil
 		}
 		scanned = len(r.buf) - r.from
-		if scanned > maxRecord {
-			return r.skip()
+		if end >= 0 || scanned > maxRecord { // decided by its length alone, and not by what happens to be read already: a restart finds the same
+			return r.tooLong()
 		}
 		if r.eof {
 			if scanned == 0 {
@@ -125,9 +126,13 @@ func (r *records) take(end int) []byte {
 	return bytes.TrimSuffix(rec, []byte{'\r'})
 }
 
-// skip consumes a record that is too long, up to the end of its first line, and returns its beginning.
-func (r *records) skip() ([]byte, int64, error) {
+// tooLong consumes the first line of a record that is too long. If that alone is not, it is the record: a quote in it does not close. Otherwise it
+// returns the line's beginning.
+func (r *records) tooLong() ([]byte, int64, error) {
 	line := r.line
+	if i := bytes.IndexByte(r.buf[r.from:r.from+maxRecord], '\n'); i >= 0 {
+		return r.take(r.from + i + 1), line, nil
+	}
 	head := bytes.Clone(r.buf[r.from : r.from+keepRaw])
 	for {
 		if i := bytes.IndexByte(r.buf[r.from:], '\n'); i >= 0 {

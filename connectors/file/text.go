@@ -224,7 +224,7 @@ func appendText(b *row.Builder, i int, f arrow.Field, text []byte) error {
 		b.AppendBool(i, v)
 		return nil
 	case arrow.FLOAT64, arrow.FLOAT32:
-		v, err := strconv.ParseFloat(s, 64)
+		v, err := strconv.ParseFloat(s, f.Type.(arrow.FixedWidthDataType).BitWidth())
 		if err != nil {
 			return clash(f, s)
 		}
