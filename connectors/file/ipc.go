@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/sabot-stream/sabot"
@@ -64,13 +66,16 @@ func (a *arrowFile) next() (arrow.RecordBatch, error) {
 		}
 		rec, err := a.file.RecordBatchAt(a.i)
 		a.i++
-		return rec, err
+		return rec, early(err)
 	}
 	rec, err := a.stream.Read()
+	if err == io.EOF { // and not an error because of one
+		return nil, err
+	}
 	if err == nil {
 		rec.Retain()
 	}
-	return rec, err
+	return rec, early(err)
 }
 
 // done returns the share of the input that next has read.
@@ -168,8 +173,47 @@ func (r *arrowReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
 	if r.rec != nil {
 		c.Done -= (r.ended - r.begun) * float64(r.rec.NumRows()) / float64(r.length)
 	}
-	c.Rows, err = ordered(part, r.schema)
-	return c, err
+	rows, err := ordered(part, r.schema)
+	if err != nil {
+		return sabot.Chunk{}, err
+	}
+	for i, col := range rows.Columns() {
+		if err := checkArray(col); err != nil {
+			rows.Release()
+			return sabot.Chunk{}, sabot.WithKind(sabot.Corrupt, fmt.Errorf("read %s, rows %d to %d: column %q: %w", r.path, r.row-n+1, r.row, rows.ColumnName(i), err))
+		}
+	}
+	c.Rows = rows
+	return c, nil
+}
+
+// checkArray checks what the Arrow reader takes from the file unseen and all that follows relies on: that a column of a canonical type has its
+// buffers, at the lengths that its rows need, and that its nulls are as many as it says.
+func checkArray(c arrow.Array) error {
+	d := c.Data()
+	end := d.Offset() + d.Len()
+	if bits := c.NullBitmapBytes(); len(bits) > 0 {
+		if len(bits) < (end+7)/8 {
+			return fmt.Errorf("its %d rows have %d bytes of nulls", d.Len(), len(bits))
+		}
+		if n := d.Len() - bitutil.CountSetBits(bits, d.Offset(), d.Len()); n != c.NullN() {
+			return fmt.Errorf("it says that it has %d nulls, and has %d", c.NullN(), n)
+		}
+	} else if c.NullN() > 0 && c.DataType().ID() != arrow.NULL {
+		return fmt.Errorf("it says that it has %d nulls, and shows none", c.NullN())
+	}
+	switch c := c.(type) {
+	case *array.String:
+		return c.ValidateFull()
+	case *array.Binary:
+		return c.ValidateFull()
+	}
+	if t, ok := c.DataType().(arrow.FixedWidthDataType); ok && d.Len() > 0 {
+		if b := d.Buffers()[1]; b == nil || b.Len() < (end*t.BitWidth()+7)/8 {
+			return fmt.Errorf("its %d rows have too few bytes", d.Len())
+		}
+	}
+	return nil
 }
 
 // Close implements sabot.Reader.

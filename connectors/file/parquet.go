@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -20,6 +21,14 @@ func caught(path string, err *error) {
 	if v := recover(); v != nil {
 		*err = sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: the file is malformed: %v", path, v))
 	}
+}
+
+// early returns an error of reading that is not io.EOF to its reader: where the file ends inside of something, the split has not ended.
+func early(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: %w", err.Error(), io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 func openParquetFile(path string) (f *pq.Reader, err error) {
@@ -62,6 +71,7 @@ type parquetReader struct {
 	total   int64
 
 	group int   // row group to open next
+	got   int64 // rows of the row group before it
 	row   int64 // position
 	skip  int64 // rows of the next row group that come before it
 	cur   pqarrow.RecordReader
@@ -111,6 +121,13 @@ func (r *parquetReader) prepare() (err error) {
 		}
 		r.leaves = append(r.leaves, i)
 	}
+	var sum int64
+	for i := range r.file.NumRowGroups() {
+		sum += r.file.RowGroup(i).NumRows()
+	}
+	if sum != r.total {
+		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("read %s: it says that it has %d rows, and its row groups have %d", r.path, r.total, sum))
+	}
 	for r.group < r.file.NumRowGroups() && r.skip >= r.file.RowGroup(r.group).NumRows() {
 		r.skip -= r.file.RowGroup(r.group).NumRows()
 		r.group++
@@ -152,22 +169,27 @@ func (r *parquetReader) next() error {
 		}
 		cur, err := r.arrow.GetRecordReader(context.Background(), r.leaves, []int{r.group})
 		if err != nil {
-			return sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s, row group %d: %w", r.path, r.group, err))
+			return sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s, row group %d: %w", r.path, r.group, early(err)))
 		}
 		r.cur = cur
 		r.group++
+		r.got = 0
 	}
 	if !r.cur.Next() {
 		err := r.cur.Err()
 		r.cur.Release()
 		r.cur = nil
 		if err != nil && err != io.EOF {
-			return sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s, row group %d: %w", r.path, r.group-1, err))
+			return sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s, row group %d: %w", r.path, r.group-1, early(err)))
+		}
+		if n := r.file.RowGroup(r.group - 1).NumRows(); r.got != n {
+			return sabot.WithKind(sabot.Corrupt, fmt.Errorf("read %s, row group %d: it ends behind %d of its %d rows", r.path, r.group-1, r.got, n))
 		}
 		return nil
 	}
 	rec := r.cur.RecordBatch()
 	n := rec.NumRows()
+	r.got += n
 	if r.skip >= n {
 		r.skip -= n
 		return nil
