@@ -56,6 +56,9 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 		if err != nil {
 			return nil, nil, err
 		}
+		if name := twice(got); name != "" {
+			return nil, nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("%s has two columns %q; name columns apart", p, name))
+		}
 		if schema == nil {
 			schema = got
 			if f, _ := formatOf(p, s.Format); (f == CSV || f == JSONL) && s.Schema == nil && s.Like == nil && env.Log != nil {
@@ -176,6 +179,16 @@ func columns(s *arrow.Schema) string {
 		parts[i] = f.Name + " " + f.Type.String()
 	}
 	return strings.Join(parts, ", ")
+}
+
+// twice returns a name that two columns share, if any do.
+func twice(s *arrow.Schema) string {
+	for _, f := range s.Fields() {
+		if len(s.FieldIndices(f.Name)) > 1 {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 // agree checks that two files have the same columns.

@@ -112,6 +112,9 @@ type place struct{ offset, line int64 }
 
 // header returns the names of a CSV file's columns, and where its rows begin.
 func (s Source) header(path string) (names []string, rows place, err error) {
+	if c := s.CSV.Comma; c < 0 || c >= utf8.RuneSelf || c == '"' || c == '\n' || c == '\r' {
+		return nil, rows, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: %q cannot stand between fields; set CSV.Comma to another ASCII character", path, c))
+	}
 	declared, err := s.declared()
 	if err != nil {
 		return nil, rows, err
