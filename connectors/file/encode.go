@@ -2,8 +2,8 @@ package file
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -75,40 +75,46 @@ func encodeArrow(b *bytes.Buffer, rows array.RecordReader) error {
 	return errors.Join(rows.Err(), w.Close())
 }
 
+// encodeCSV writes a null as nothing and an empty text as "", so that reading keeps them apart.
 func encodeCSV(b *bytes.Buffer, rows array.RecordReader) error {
-	w := csv.NewWriter(b)
-	line := make([]string, rows.Schema().NumFields())
 	for i, f := range rows.Schema().Fields() {
-		line[i] = f.Name
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		writeCSV(b, f.Name)
 	}
-	if err := w.Write(line); err != nil {
-		return err
-	}
+	b.WriteByte('\n')
 	for rows.Next() {
 		rec := rows.RecordBatch()
 		for r := range int(rec.NumRows()) {
 			for i, c := range rec.Columns() {
-				line[i] = ""
+				if i > 0 {
+					b.WriteByte(',')
+				}
 				if c.IsValid(r) {
-					line[i] = textOf(c, r)
+					writeCSV(b, textOf(c, r))
 				}
 			}
-			if err := w.Write(line); err != nil {
-				return err
-			}
+			b.WriteByte('\n')
 		}
 	}
-	w.Flush()
-	return errors.Join(rows.Err(), w.Error())
+	return rows.Err()
 }
 
-// textOf returns a value as CSV writes it.
+func writeCSV(b *bytes.Buffer, field string) {
+	if field != "" && !strings.ContainsAny(field, "\",\r\n") {
+		b.WriteString(field)
+		return
+	}
+	b.WriteByte('"')
+	b.WriteString(strings.ReplaceAll(field, `"`, `""`))
+	b.WriteByte('"')
+}
+
+// textOf returns a value as CSV writes it; bytes are base64.
 func textOf(c arrow.Array, i int) string {
-	switch c := c.(type) {
-	case *array.Timestamp:
-		return jsonl.Time(c.Value(i))
-	case *array.Binary:
-		return string(c.Value(i))
+	if t, ok := c.(*array.Timestamp); ok {
+		return jsonl.Time(t.Value(i))
 	}
 	return c.ValueStr(i)
 }

@@ -2,16 +2,20 @@ package file
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/valyala/fastjson"
 
 	"github.com/sabot-stream/sabot"
@@ -25,6 +29,7 @@ type textReader struct {
 	build   *row.Builder
 	maxRows int
 	size    int64
+	blank   bool                   // an empty line is a null: the one column's
 	parse   func(rec []byte) error // appends a row, or part of one with an error
 }
 
@@ -46,6 +51,7 @@ func (s Source) openText(path string, f Format, schema *arrow.Schema, rows int, 
 		if at == "" {
 			offset, line = headerEnd.offset, headerEnd.line
 		}
+		r.blank = len(header) == 1 && schema.Field(0).Nullable
 		if r.parse, err = s.csvParser(path, r.build, schema, header); err != nil {
 			return nil, err
 		}
@@ -74,7 +80,7 @@ func (r *textReader) Read(ctx context.Context) (sabot.Chunk, error) {
 		if err != nil && !errors.Is(err, errTooLong) {
 			return c, err
 		}
-		if err == nil && len(rec) == 0 {
+		if err == nil && len(rec) == 0 && !r.blank {
 			continue // an empty line is no record
 		}
 		n := r.build.Len()
@@ -216,8 +222,22 @@ func appendNull(b *row.Builder, i int, f arrow.Field) error {
 func appendText(b *row.Builder, i int, f arrow.Field, text []byte) error {
 	s := string(text)
 	switch f.Type.ID() {
-	case arrow.STRING, arrow.BINARY:
+	case arrow.STRING:
 		b.AppendBytes(i, text)
+		return nil
+	case arrow.BINARY:
+		v, err := base64.StdEncoding.DecodeString(s)
+		if err != nil {
+			return fmt.Errorf("column %q: %.60q is no base64, which stands for bytes", f.Name, s)
+		}
+		b.AppendBytes(i, v)
+		return nil
+	case arrow.DECIMAL128:
+		v, ok := parseDecimal(s, f.Type.(*arrow.Decimal128Type))
+		if !ok {
+			return clash(f, s)
+		}
+		b.AppendDecimal(i, v)
 		return nil
 	case arrow.BOOL:
 		v, err := strconv.ParseBool(s)
@@ -272,6 +292,31 @@ func clash(f arrow.Field, text string) error {
 	return fmt.Errorf("column %q: %.60q is no %s", f.Name, text, f.Type)
 }
 
+// parseDecimal reads digits with a point among them or not. A number that the type would have to round is none of it.
+func parseDecimal(s string, t *arrow.Decimal128Type) (v decimal128.Num, ok bool) {
+	digits := strings.TrimLeft(s, "+-")
+	if len(s)-len(digits) > 1 {
+		return v, false
+	}
+	whole, fraction, _ := strings.Cut(digits, ".")
+	fraction = strings.TrimRight(fraction, "0")
+	if whole+fraction == "" && !strings.Contains(digits, "0") || len(fraction) > int(t.Scale) || strings.Trim(whole+fraction, "0123456789") != "" {
+		return v, false
+	}
+	digits = strings.TrimLeft(whole+fraction+strings.Repeat("0", int(t.Scale)-len(fraction)), "0")
+	if len(digits) > int(t.Precision) {
+		return v, false
+	}
+	n, ok := new(big.Int).SetString("0"+digits, 10)
+	if !ok {
+		return v, false
+	}
+	if s[0] == '-' {
+		n.Neg(n)
+	}
+	return decimal128.FromBigInt(n), true
+}
+
 // timeLayouts are tried in turn. Times without a zone are UTC.
 var timeLayouts = []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00"}
 
@@ -312,7 +357,7 @@ func appendJSON(b *row.Builder, i int, f arrow.Field, v *fastjson.Value) error {
 		return appendNull(b, i, f)
 	}
 	if text, err := v.StringBytes(); err == nil {
-		if arrow.IsInteger(f.Type.ID()) || f.Type.ID() == arrow.FLOAT64 || f.Type.ID() == arrow.FLOAT32 || f.Type.ID() == arrow.BOOL {
+		if arrow.IsInteger(f.Type.ID()) || arrow.IsFloating(f.Type.ID()) || f.Type.ID() == arrow.BOOL {
 			return clash(f, string(text))
 		}
 		return appendText(b, i, f, text)
@@ -326,7 +371,7 @@ func appendJSON(b *row.Builder, i int, f arrow.Field, v *fastjson.Value) error {
 			b.AppendBool(i, x)
 			return nil
 		}
-	case v.Type() == fastjson.TypeNumber && (arrow.IsInteger(f.Type.ID()) || f.Type.ID() == arrow.FLOAT64 || f.Type.ID() == arrow.FLOAT32):
+	case v.Type() == fastjson.TypeNumber && (arrow.IsInteger(f.Type.ID()) || arrow.IsFloating(f.Type.ID()) || arrow.IsDecimal(f.Type.ID())):
 		return appendText(b, i, f, v.MarshalTo(nil))
 	}
 	return clash(f, string(v.MarshalTo(nil)))
