@@ -171,9 +171,9 @@ func TestFlippedBytes(t *testing.T) {
 	for name, whole := range columnarFiles(t) {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, name, whole)
-			every := 1
+			every := 3
 			if testing.Short() {
-				every = 7
+				every = 11
 			}
 			for i := rng.IntN(every); i < len(whole); i += every {
 				if strings.HasPrefix(name, "in.arrow") && !inBody(name, whole, i) {
