@@ -12,11 +12,14 @@ import (
 	"time"
 )
 
+// killRate is how many rows per second a job reads that is killed: few enough that it does not end.
+const killRate = 15_000
+
 // Killed again and again in mid-job, the job ends with exactly the output of an undisturbed run; nothing that was committed is ever lost, and
 // no more than two checkpoints' worth of rows is read again.
 func TestKilledThirtyTimes(t *testing.T) {
 	flights := mustFlights(t, slice)
-	const rate, interval = 40_000, 40 * time.Millisecond
+	const interval = 100 * time.Millisecond
 	kills := 30
 	if testing.Short() {
 		kills = 8
@@ -28,7 +31,7 @@ func TestKilledThirtyTimes(t *testing.T) {
 			resumed := 0
 			var last snapshot
 			for kill := range kills {
-				read := j.kill(60*time.Millisecond+time.Duration(r.IntN(60))*time.Millisecond, "--rate", fmt.Sprint(rate), "--checkpoint", interval.String())
+				read := j.kill(150*time.Millisecond+time.Duration(r.IntN(150))*time.Millisecond, "--rate", fmt.Sprint(killRate), "--checkpoint", interval.String())
 				s, ok := j.inspect()
 				if !ok {
 					continue // killed before its first checkpoint
@@ -40,7 +43,7 @@ func TestKilledThirtyTimes(t *testing.T) {
 					resumed++
 				}
 				// What was read and not committed is read again: at most what the rate gives in two intervals, and one read ahead.
-				if again, most := read-s.RowsRead, int64(2*rate*interval.Seconds())+rate/100; again > most {
+				if again, most := read-s.RowsRead, int64(2*killRate*interval.Seconds())+killRate/100; again > most {
 					t.Errorf("kill %d: %d rows are read again, at most %d should be", kill, again, most)
 				}
 				last = s
@@ -74,7 +77,7 @@ func (j *job) kill(after time.Duration, flags ...string) int64 {
 		j.t.Fatal(err)
 	}
 	_ = cmd.Wait() // says that it was killed
-	return before.RowsRead + int64(time.Since(start).Seconds()*40_000)
+	return before.RowsRead + int64(time.Since(start).Seconds()*killRate)
 }
 
 // An interrupted job takes a last checkpoint, says how to go on, and exits with the signal's code; no window has fired early.
