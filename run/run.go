@@ -16,7 +16,6 @@ import (
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
 	"github.com/sabot-stream/sabot/objstore"
-	"github.com/sabot-stream/sabot/objstore/bucketurl"
 	"github.com/sabot-stream/sabot/objstore/lease"
 )
 
@@ -88,25 +87,11 @@ func (o *Options) defaults() error {
 // Run runs a job until its input has ended and all its output is published. When ctx ends before that, it takes a last checkpoint and returns
 // context.Cause(ctx). The Result is filled as far as it is known, also with an error. Errors carry a sabot.Kind.
 func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
-	if err := o.defaults(); err != nil {
-		return Result{}, err
-	}
-	plan, err := job.Plan()
+	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkpoint.CheckName(plan.Job); err != nil {
-		return Result{}, err
-	}
-	bucket := o.Store
-	if bucket == nil {
-		if bucket, err = bucketurl.Open(ctx, o.Bucket); err != nil {
-			return Result{}, err
-		}
-		defer bucket.Close()
-	}
-	r := &localRun{opt: o, job: job, plan: plan, bucket: bucket, paths: checkpoint.NewPaths(plan.Job)}
-	r.store = &checkpoint.Store{Bucket: bucket, Paths: r.paths, Clock: o.Clock}
+	defer done()
 	leader, err := r.lead(ctx)
 	if err != nil {
 		return Result{}, err
@@ -155,26 +140,9 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 }
 
 func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result, error) {
-	old, version, err := r.store.Read(ctx)
-	if errors.Is(err, objstore.ErrNotFound) {
-		old, err = nil, nil
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("read the job's last checkpoint: %w", err)
-	}
-	graph, root, err := r.prepare(ctx, old)
-	if err != nil {
-		return resultOf(old), err
-	}
-	if root == nil { // finished before
-		res := resultOf(old)
-		res.Before = true
-		return res, nil
-	}
-	if old == nil {
-		if err := objstore.Probe(ctx, r.bucket, r.paths.Prefix()+"probe", r.opt.Clock.Random(8)); err != nil {
-			return Result{}, fmt.Errorf("bucket %s: %w", r.opt.Bucket, err)
-		}
+	graph, root, version, before, err := r.begin(ctx)
+	if err != nil || root == nil {
+		return before, err
 	}
 	return r.work(ctx, leader, graph, root, version)
 }
@@ -182,7 +150,7 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 // work runs coordinator and worker until one of them ends.
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
-	worker := engine.New(engine.Config{Graph: graph, Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
+	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
 		Conn: toCoordinator, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store)
 
@@ -210,21 +178,7 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	<-workerEnd // its error, if any, has reached the driver
 	unwatch()
 	<-shown
-	res := resultOf(last)
-	switch {
-	case cause != nil && err != nil:
-		return res, cause
-	case err != nil:
-		return res, err
-	case !res.Finished && ctx.Err() != nil:
-		return res, context.Cause(ctx)
-	}
-	if res.Finished { // a compaction that was still running when the job ended has left its object
-		if _, err := checkpoint.Sweep(ctx, r.bucket, last); err != nil {
-			r.opt.Log.Warn("garbage is left", "error", err)
-		}
-	}
-	return res, nil
+	return r.outcome(ctx, last, cause, err)
 }
 
 // supervise asks for the last checkpoint when ctx ends, and ends the work when that takes too long or the job is lost to another process.

@@ -2645,9 +2645,11 @@ func (x *CompactionTask) GetObjects() []*Object {
 	return nil
 }
 
+// Stop ends a worker's part. With again the job goes on under another coordinator, for which the worker may look.
 type Stop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Again         bool                   `protobuf:"varint,2,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2689,6 +2691,13 @@ func (x *Stop) GetReason() string {
 	return ""
 }
 
+func (x *Stop) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 // FromWorker is what a worker sends.
 type FromWorker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2698,6 +2707,7 @@ type FromWorker struct {
 	//	*FromWorker_Progress
 	//	*FromWorker_Report
 	//	*FromWorker_Failed
+	//	*FromWorker_Leave
 	Message       isFromWorker_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2776,6 +2786,15 @@ func (x *FromWorker) GetFailed() *Failed {
 	return nil
 }
 
+func (x *FromWorker) GetLeave() *Leave {
+	if x != nil {
+		if x, ok := x.Message.(*FromWorker_Leave); ok {
+			return x.Leave
+		}
+	}
+	return nil
+}
+
 type isFromWorker_Message interface {
 	isFromWorker_Message()
 }
@@ -2796,6 +2815,10 @@ type FromWorker_Failed struct {
 	Failed *Failed `protobuf:"bytes,4,opt,name=failed,proto3,oneof"`
 }
 
+type FromWorker_Leave struct {
+	Leave *Leave `protobuf:"bytes,5,opt,name=leave,proto3,oneof"`
+}
+
 func (*FromWorker_Register) isFromWorker_Message() {}
 
 func (*FromWorker_Progress) isFromWorker_Message() {}
@@ -2803,6 +2826,45 @@ func (*FromWorker_Progress) isFromWorker_Message() {}
 func (*FromWorker_Report) isFromWorker_Message() {}
 
 func (*FromWorker_Failed) isFromWorker_Message() {}
+
+func (*FromWorker_Leave) isFromWorker_Message() {}
+
+// Leave says that a worker wants to go: it takes a last cut, its share goes to others, and then it is told to stop.
+type Leave struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leave) Reset() {
+	*x = Leave{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leave) ProtoMessage() {}
+
+func (x *Leave) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leave.ProtoReflect.Descriptor instead.
+func (*Leave) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
+}
 
 // Register says that a worker is there, or that it has lost its group and needs the committed root.
 type Register struct {
@@ -2816,7 +2878,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2890,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2903,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Register) GetWorker() string {
@@ -2879,7 +2941,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2953,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +2966,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -2953,7 +3015,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3027,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3040,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Failed) GetError() string {
@@ -3242,16 +3304,19 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
 	"compaction\x18\x01 \x01(\v2\x1f.sabot.checkpoint.v1.CompactionR\n" +
 	"compaction\x125\n" +
-	"\aobjects\x18\x02 \x03(\v2\x1b.sabot.checkpoint.v1.ObjectR\aobjects\"\x1e\n" +
+	"\aobjects\x18\x02 \x03(\v2\x1b.sabot.checkpoint.v1.ObjectR\aobjects\"4\n" +
 	"\x04Stop\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xff\x01\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05again\x18\x02 \x01(\bR\x05again\"\xb3\x02\n" +
 	"\n" +
 	"FromWorker\x12;\n" +
 	"\bregister\x18\x01 \x01(\v2\x1d.sabot.checkpoint.v1.RegisterH\x00R\bregister\x12;\n" +
 	"\bprogress\x18\x02 \x01(\v2\x1d.sabot.checkpoint.v1.ProgressH\x00R\bprogress\x125\n" +
 	"\x06report\x18\x03 \x01(\v2\x1b.sabot.checkpoint.v1.ReportH\x00R\x06report\x125\n" +
-	"\x06failed\x18\x04 \x01(\v2\x1b.sabot.checkpoint.v1.FailedH\x00R\x06failedB\t\n" +
-	"\amessage\"`\n" +
+	"\x06failed\x18\x04 \x01(\v2\x1b.sabot.checkpoint.v1.FailedH\x00R\x06failed\x122\n" +
+	"\x05leave\x18\x05 \x01(\v2\x1a.sabot.checkpoint.v1.LeaveH\x00R\x05leaveB\t\n" +
+	"\amessage\"\a\n" +
+	"\x05Leave\"`\n" +
 	"\bRegister\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1a\n" +
@@ -3280,7 +3345,7 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 	return file_checkpoint_pb_checkpoint_proto_rawDescData
 }
 
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*Root)(nil),            // 0: sabot.checkpoint.v1.Root
 	(*Exchange)(nil),        // 1: sabot.checkpoint.v1.Exchange
@@ -3313,9 +3378,10 @@ var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*CompactionTask)(nil),  // 28: sabot.checkpoint.v1.CompactionTask
 	(*Stop)(nil),            // 29: sabot.checkpoint.v1.Stop
 	(*FromWorker)(nil),      // 30: sabot.checkpoint.v1.FromWorker
-	(*Register)(nil),        // 31: sabot.checkpoint.v1.Register
-	(*Progress)(nil),        // 32: sabot.checkpoint.v1.Progress
-	(*Failed)(nil),          // 33: sabot.checkpoint.v1.Failed
+	(*Leave)(nil),           // 31: sabot.checkpoint.v1.Leave
+	(*Register)(nil),        // 32: sabot.checkpoint.v1.Register
+	(*Progress)(nil),        // 33: sabot.checkpoint.v1.Progress
+	(*Failed)(nil),          // 34: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	5,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
@@ -3361,15 +3427,16 @@ var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	0,  // 40: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
 	22, // 41: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
 	4,  // 42: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
-	31, // 43: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
-	32, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
+	32, // 43: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
+	33, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
 	15, // 45: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	33, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	34, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	31, // 47: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -3390,6 +3457,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 		(*FromWorker_Progress)(nil),
 		(*FromWorker_Report)(nil),
 		(*FromWorker_Failed)(nil),
+		(*FromWorker_Leave)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3397,7 +3465,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

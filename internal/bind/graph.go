@@ -15,6 +15,7 @@ type Graph struct {
 	Plan   *sabot.Plan
 	Nodes  []*Node // in the plan's order
 	Stages []*Stage
+	timed  []bool // by node id: its rows have an event time
 }
 
 // Node is a node of the plan.
@@ -64,7 +65,7 @@ func Bind(plan *sabot.Plan, impl func(node string) any, schemas map[string]*arro
 	if len(again.bad) > 0 {
 		return nil, sabot.WithKind(sabot.Internal, fmt.Errorf("bind the columns in use: %w", errors.Join(again.bad...)))
 	}
-	g := &Graph{Plan: plan, Nodes: again.nodes}
+	g := &Graph{Plan: plan, Nodes: again.nodes, timed: again.timed}
 	if err := g.cut(); err != nil {
 		return nil, sabot.WithKind(sabot.Invalid, err)
 	}
@@ -106,3 +107,6 @@ func (g *Graph) cut() error {
 	}
 	return errors.Join(bad...)
 }
+
+// Timed tells whether the rows of a node have an event time.
+func (g *Graph) Timed(n *Node) bool { return g.timed[n.Spec.ID] }

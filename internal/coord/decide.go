@@ -26,6 +26,9 @@ func (m *Machine) advance(now time.Time) {
 		return
 	}
 	m.startAlone(now)
+	if m.commit == nil {
+		m.dismiss(now)
+	}
 	if m.commit != nil || !m.commitDue(now) {
 		return
 	}
@@ -195,7 +198,7 @@ func (m *Machine) CommitDone(now time.Time) {
 	for _, w := range m.members {
 		switch {
 		case !w.has:
-		case c.assign[w.group]:
+		case c.assign[w.group] && !w.leaving:
 			m.start(w)
 		case w.assigned:
 			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Committed{Committed: &pb.Committed{Root: m.root}}})

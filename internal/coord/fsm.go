@@ -137,6 +137,11 @@ func (m *Machine) Step(from WorkerID, in *pb.FromWorker, now time.Time) {
 		}
 	case *pb.FromWorker_Report:
 		m.heard(in.Report, w, now)
+	case *pb.FromWorker_Leave:
+		if w != nil && !w.leaving {
+			w.leaving = true
+			m.change(now, true)
+		}
 	case *pb.FromWorker_Failed:
 		m.failed(from, w, in.Failed, now)
 	}
@@ -257,8 +262,13 @@ func (m *Machine) anyOpen() bool {
 
 func (m *Machine) finish(e *End, why string) {
 	m.end = e
+	kind := sabot.KindOf(e.Err)
+	again := e.Err != nil && (kind == sabot.Fenced || kind == sabot.Retry)
+	if e.Err != nil && !again {
+		why += ": " + e.Err.Error()
+	}
 	for _, w := range m.members {
-		m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: why}}})
+		m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: why, Again: again}}})
 	}
 	m.ready.End = e
 }

@@ -20,6 +20,7 @@ type member struct {
 	group    uint32
 	has      bool // a group
 	assigned bool // the root of its group's generation has been sent to it
+	leaving  bool // it takes a last cut and goes
 	seen     time.Time
 
 	progress *pb.Progress
@@ -131,17 +132,31 @@ func (m *Machine) change(now time.Time, planned bool) {
 func (m *Machine) dealDue(now time.Time) bool {
 	d := m.deal
 	switch {
-	case d == nil || len(m.members) == 0 || now.Before(d.at):
+	case d == nil || !slices.ContainsFunc(m.members, func(w *member) bool { return !w.leaving }) || now.Before(d.at):
 		return false
 	case !d.planned || !now.Before(d.until):
 		return true
 	}
-	for _, w := range m.members {
-		if w.open != nil || w.assigned && m.anythingNew(w) {
-			return false
+	return m.settled()
+}
+
+// settled tells whether everything that the workers have done is committed.
+func (m *Machine) settled() bool {
+	return !slices.ContainsFunc(m.members, func(w *member) bool { return w.open != nil || w.assigned && m.anythingNew(w) })
+}
+
+// dismiss tells the workers that wanted to go that they may, once their shares are with others or nobody is left to take them.
+func (m *Machine) dismiss(now time.Time) {
+	owners := checkpoint.Owners(m.root)
+	alone := !slices.ContainsFunc(m.members, func(w *member) bool { return !w.leaving })
+	for _, w := range slices.Clone(m.members) {
+		last := alone && m.deal != nil && (m.settled() || !now.Before(m.deal.until))
+		if w.leaving && (!w.has || last || !slices.Contains(owners, w.group)) {
+			m.members = slices.DeleteFunc(m.members, func(x *member) bool { return x == w })
+			m.log(false, "worker has gone", "worker", w.name)
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: "drained"}}})
 		}
 	}
-	return true
 }
 
 // startAlone starts a worker that is alone, as in a local run, from the committed root when one group owns all: there is nothing to deal out.
@@ -162,6 +177,7 @@ func (m *Machine) startAlone(now time.Time) {
 // dealOut gives every member a group and its share, in body, and returns the groups whose workers have to start from it.
 func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
 	held := map[uint32]bool{}
+	var live []uint32
 	for _, w := range m.members {
 		if w.has {
 			held[w.group] = true
@@ -169,16 +185,18 @@ func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
 	}
 	owners := checkpoint.Owners(body)
 	for _, w := range m.members {
-		if w.has {
+		if w.has || w.leaving {
 			continue
 		}
 		w.has, w.group = true, m.freeGroup(body, held, owners)
 		held[w.group] = true
 	}
-	live := make([]uint32, len(m.members))
 	starts := map[uint32]bool{}
-	for i, w := range m.members {
-		live[i] = w.group
+	for _, w := range m.members {
+		if w.leaving {
+			continue
+		}
+		live = append(live, w.group)
 		checkpoint.GroupOf(body, w.group).Worker = w.name
 		if !w.assigned {
 			starts[w.group] = true

@@ -9,6 +9,7 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/batch"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/exchange"
 	"github.com/sabot-stream/sabot/internal/bind"
@@ -22,7 +23,7 @@ const inboxDepth = 8
 
 // build makes the lanes of all stages.
 func (g *group) build(ctx context.Context, root *pb.Root) error {
-	b := &builder{g: g, root: root, stages: make([]*stageLanes, len(g.w.cfg.Graph.Stages))}
+	b := &builder{g: g, root: root, shared: checkpoint.Shared(root), stages: make([]*stageLanes, len(g.w.cfg.Graph.Stages))}
 	for _, st := range g.w.cfg.Graph.Stages {
 		b.stages[st.ID] = b.plan(st)
 	}
@@ -33,12 +34,18 @@ func (g *group) build(ctx context.Context, root *pb.Root) error {
 			}
 		}
 	}
+	for _, st := range g.w.cfg.Graph.Stages {
+		if err := b.reader(ctx, st); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 type builder struct {
 	g      *group
 	root   *pb.Root
+	shared bool // with other groups: rows go from stage to stage through the bucket
 	stages []*stageLanes
 	limit  *limiter
 	align  *aligner
@@ -51,6 +58,9 @@ type stageLanes struct {
 	inboxes []*exchange.Inbox
 	ranges  [][]rowkey.Range // by lane
 	first   []int            // by in-edge: number of its first producer in each inbox
+	all     []rowkey.Range   // of every partition of the stage, also of other groups'
+	parts   []*pb.Partition  // the group's
+	lanes   []*keyedLane
 }
 
 func (b *builder) plan(st *bind.Stage) *stageLanes {
@@ -58,7 +68,11 @@ func (b *builder) plan(st *bind.Stage) *stageLanes {
 	if !st.Keyed() {
 		splits := 0
 		for _, src := range b.root.Sources {
-			splits += len(src.Splits)
+			for _, sp := range src.Splits {
+				if sp.Group == b.g.id {
+					splits++
+				}
+			}
 		}
 		s.n = max(1, min(b.g.w.cfg.Lanes, splits))
 		b.limit = newLimiter(b.g.w.cfg.Rate, b.g.w.cfg.Clock)
@@ -69,22 +83,26 @@ func (b *builder) plan(st *bind.Stage) *stageLanes {
 		}
 		return s
 	}
-	var parts []rowkey.Range
 	for _, rs := range b.root.Stages {
-		if int(rs.Id) == st.ID {
-			for _, p := range rs.Partitions {
-				parts = append(parts, rowkey.Range{Lo: p.Lo, Hi: p.Hi})
+		if int(rs.Id) != st.ID {
+			continue
+		}
+		for _, p := range rs.Partitions {
+			s.all = append(s.all, rowkey.Range{Lo: p.Lo, Hi: p.Hi})
+			if p.Group == b.g.id {
+				s.parts = append(s.parts, p)
 			}
 		}
 	}
-	s.n = max(1, min(b.g.w.cfg.Lanes, len(parts)))
-	for i := range s.n {
-		s.ranges = append(s.ranges, parts[i*len(parts)/s.n:(i+1)*len(parts)/s.n])
-	}
+	s.ranges = laneRanges(s.parts, b.g.w.cfg.Lanes)
+	s.n = len(s.ranges)
 	producers := make([]int, len(st.Inputs))
 	first := 0
 	for i, e := range st.Inputs {
-		producers[i] = b.stages[e.From.Stage].n
+		producers[i] = 1 // the reader
+		if !b.shared {
+			producers[i] = b.stages[e.From.Stage].n
+		}
 		s.first = append(s.first, first)
 		first += producers[i]
 	}
@@ -94,6 +112,82 @@ func (b *builder) plan(st *bind.Stage) *stageLanes {
 		b.g.inboxes = append(b.g.inboxes, in)
 	}
 	return s
+}
+
+// laneRanges divides partitions among about n lanes, each a run of neighbours of one watermark: a lane that knew of a lower one would take a row for
+// in time which another partition of it has passed.
+func laneRanges(parts []*pb.Partition, n int) [][]rowkey.Range {
+	size := (len(parts) + n - 1) / max(1, n)
+	var lanes [][]rowkey.Range
+	for i, p := range parts {
+		if i == 0 || len(lanes[len(lanes)-1]) >= size || p.HasWatermark != parts[i-1].HasWatermark || p.WatermarkUs != parts[i-1].WatermarkUs {
+			lanes = append(lanes, nil)
+		}
+		lanes[len(lanes)-1] = append(lanes[len(lanes)-1], rowkey.Range{Lo: p.Lo, Hi: p.Hi})
+	}
+	return lanes
+}
+
+// reader makes what reads the stage's input from the bucket, if anything does: with other groups always, alone what is left there.
+func (b *builder) reader(ctx context.Context, st *bind.Stage) error {
+	s := b.stages[st.ID]
+	waiting := slices.ContainsFunc(b.root.Exchanges, func(e *pb.Exchange) bool { return int(e.Stage) == st.ID })
+	if !st.Keyed() || s.n == 0 || !b.shared && !waiting {
+		return nil
+	}
+	r := &exchangeReader{g: b.g, stage: st.ID, lanes: s.lanes, cuts: b.g.cuts, wake: make(chan struct{}, 1), roots: make(chan *pb.Root, 1),
+		drain: !b.shared, done: ctx.Done()}
+	lane, used := 0, 0
+	var bounds []uint32 // where the next lane begins; what lies between two of our partitions never comes
+	for _, p := range s.parts {
+		if used == len(s.ranges[lane]) {
+			lane, used = lane+1, 0
+			bounds = append(bounds, uint32(p.Lo))
+		}
+		used++
+		x := &readerPart{lo: p.Lo, hi: p.Hi, read: map[uint32]uint64{}}
+		for _, in := range p.Inputs {
+			x.read[in.Group] = in.Cut
+		}
+		r.parts = append(r.parts, x)
+	}
+	for i, e := range st.Inputs {
+		k, err := newKeyer(e.From)
+		if err != nil {
+			return err
+		}
+		in := readerInput{rows: e.From.Out, keys: k, scatter: batch.NewScatter(bounds), producer: s.first[i], sent: sabot.NoTime}
+		if e.From.Stage == 0 {
+			in.low = lowOfSources(sourcesOf(b.g.w.cfg.Graph, e.From))
+		} else {
+			in.low = lowOfStage(e.From.Stage)
+		}
+		r.inputs = append(r.inputs, in)
+	}
+	b.g.readers = append(b.g.readers, r)
+	return nil
+}
+
+// newKeyer returns what computes the keys of a KeyBy's rows.
+func newKeyer(n *bind.Node) (*keyer, error) {
+	k := &keyer{}
+	for _, name := range n.Spec.Key {
+		k.columns = append(k.columns, n.In[0].FieldIndices(name)[0])
+	}
+	var err error
+	k.encoder, err = rowkey.NewEncoder(bind.Fields(n.In[0], n.Spec.Key))
+	return k, err
+}
+
+// sourcesOf returns the sources whose rows reach a node of stage 0.
+func sourcesOf(g *bind.Graph, n *bind.Node) (names []string) {
+	if n.Spec.Kind == sabot.KindSource {
+		return []string{n.Spec.Name}
+	}
+	for _, in := range n.Spec.Inputs {
+		names = append(names, sourcesOf(g, g.Nodes[in])...)
+	}
+	return names
 }
 
 // lane makes lane i of a stage.
@@ -114,6 +208,7 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	s := b.stages[st.ID]
 	l := &keyedLane{lane: base, inbox: s.inboxes[i], clock: w.cfg.Clock, progress: b.g.progress, cuts: b.g.cuts}
 	b.g.keyed = append(b.g.keyed, l)
+	s.lanes = append(s.lanes, l)
 	l.ranges, l.keyFields = s.ranges[i], st.KeyFields
 	l.low = committedLow(b.root, st.ID, l.ranges)
 	dec, err := rowkey.NewDecoder(st.KeyFields)
@@ -236,35 +331,52 @@ func (b *builder) splitLate(all []target) (to, late []target) {
 
 // edge makes the lane's end of the exchange behind a KeyBy.
 func (b *builder) edge(ctx context.Context, n *bind.Node, l *lane) (target, error) {
-	e := &edge{done: ctx.Done(), low: sabot.NoTime}
-	fields := make([]string, 0, len(n.Spec.Key))
-	for _, name := range n.Spec.Key {
-		e.columns = append(e.columns, n.In[0].FieldIndices(name)[0])
-		fields = append(fields, name)
-	}
-	var to *stageLanes
-	for _, st := range b.g.w.cfg.Graph.Stages {
-		for i, in := range st.Inputs {
-			if in.From == n {
-				to = b.stages[st.ID]
-				e.producer = to.first[i] + l.index
-			}
-		}
-	}
-	if to == nil {
-		return nil, nil // nothing reads this stream
-	}
-	enc, err := rowkey.NewEncoder(bind.Fields(n.In[0], fields))
+	k, err := newKeyer(n)
 	if err != nil {
 		return nil, err
 	}
-	var bounds []uint32
-	for _, r := range to.ranges[1:] {
-		bounds = append(bounds, uint32(r[0].Lo))
+	for _, st := range b.g.w.cfg.Graph.Stages {
+		for i, in := range st.Inputs {
+			if in.From != n {
+				continue
+			}
+			to := b.stages[st.ID]
+			if b.shared {
+				return b.remote(l, st.ID, i, n, k, to), nil
+			}
+			e := &edge{done: ctx.Done(), low: sabot.NoTime, producer: to.first[i] + l.index, to: to.inboxes, keys: k}
+			var bounds []uint32
+			for _, r := range to.ranges[1:] {
+				bounds = append(bounds, uint32(r[0].Lo))
+			}
+			e.scatter = batch.NewScatter(bounds)
+			l.edges = append(l.edges, e)
+			return e, nil
+		}
 	}
-	e.to, e.encoder, e.scatter = to.inboxes, enc, batch.NewScatter(bounds)
-	l.edges = append(l.edges, e)
-	return e, nil
+	return nil, nil // nothing reads this stream
+}
+
+// mostBlocks is how many blocks an exchange has at most.
+const mostBlocks = 256
+
+// remote makes the lane's end of an exchange through the bucket. Its blocks are the partitions of the stage that reads, several in one where there
+// are many.
+func (b *builder) remote(l *lane, stage, input int, n *bind.Node, k *keyer, to *stageLanes) *remoteEdge {
+	e := &remoteEdge{stage: stage, input: input, keys: *k, schema: remoteSchema(n.Out, b.g.w.cfg.Graph.Timed(n)), pending: &b.g.unsent}
+	step := (len(to.all) + mostBlocks - 1) / mostBlocks
+	var bounds []uint32
+	for i := 0; i < len(to.all); i += step {
+		e.bounds = append(e.bounds, to.all[i].Lo)
+		if i > 0 {
+			bounds = append(bounds, uint32(to.all[i].Lo))
+		}
+	}
+	e.blocks = make([][]*batch.Batch, len(e.bounds))
+	e.bounds = append(e.bounds, checkpoint.HashSpace)
+	e.scatter = batch.NewScatter(bounds)
+	l.remotes = append(l.remotes, e)
+	return e
 }
 
 // splits gives a source lane its share of the splits that are not ended.
@@ -282,6 +394,9 @@ func (b *builder) splits(st *bind.Stage, l *sourceLane, heads map[int][]target) 
 		}
 		l.inputs = append(l.inputs, in)
 		for _, s := range committedSplits(b.root, src.Spec.Name) {
+			if s.Group != b.g.id {
+				continue
+			}
 			if mine := k%b.stages[st.ID].n == l.index; !mine {
 				if !s.Ended {
 					k++

@@ -11,15 +11,14 @@ import (
 
 // edge sends a lane's rows to the lanes of the next stage, by key. One goroutine uses it.
 type edge struct {
-	encoder  *rowkey.Encoder
+	keys     *keyer
 	scatter  *batch.Scatter
-	columns  []int // of the key
 	to       []*exchange.Inbox
 	producer int // in each inbox
 	done     <-chan struct{}
 	low      sabot.Micros // watermark sent last
 
-	keys   rowkey.Column
+	memory rowkey.Column
 	hashes []uint64
 }
 
@@ -39,20 +38,20 @@ func (e *edge) batch(b *batch.Batch) error {
 // keyed returns b with its rows' keys and hashes; it takes over b's reference. With several lanes behind the edge the scatter copies them, so
 // their memory serves again; with one lane the batch goes there as it is.
 func (e *edge) keyed(b *batch.Batch) *batch.Batch {
-	cols := make([]arrow.Array, len(e.columns))
-	for i, c := range e.columns {
+	cols := make([]arrow.Array, len(e.keys.columns))
+	for i, c := range e.keys.columns {
 		cols[i] = b.Cols[c]
 	}
 	if len(e.to) == 1 {
-		e.keys, e.hashes = rowkey.Column{}, nil
+		e.memory, e.hashes = rowkey.Column{}, nil
 	}
-	e.encoder.Encode(cols, b.N, &e.keys)
-	e.hashes = rowkey.Hash(e.keys, e.hashes[:0])
+	e.keys.encoder.Encode(cols, b.N, &e.memory)
+	e.hashes = rowkey.Hash(e.memory, e.hashes[:0])
 	for _, c := range b.Cols {
 		c.Retain()
 	}
 	k := batch.New(b.Schema, b.Cols, b.N, b.Release)
-	k.Times, k.Keys, k.Hashes = b.Times, e.keys, e.hashes
+	k.Times, k.Keys, k.Hashes = b.Times, e.memory, e.hashes
 	return k
 }
 

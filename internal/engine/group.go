@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/exchange"
 )
@@ -30,6 +32,9 @@ type group struct {
 	sources    []*sourceLane
 	keyed      []*keyedLane
 	inboxes    []*exchange.Inbox
+	readers    []*exchangeReader
+	drained    []position   // how far the partitions have read, where the readers have ended
+	unsent     atomic.Int64 // bytes that wait for a cut to go to other groups
 	cuts       *cutter
 	progress   *progress
 	outputs    *outputs
@@ -44,14 +49,18 @@ type group struct {
 // startGroup builds a group as of root and starts its goroutines. They end at stop.
 func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*group, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	pg := root.Groups[id]
+	pg := checkpoint.GroupOf(root, id)
+	if pg == nil {
+		cancel()
+		return nil, sabot.WithKind(sabot.Internal, fmt.Errorf("the root has no group %d", id))
+	}
 	g := &group{w: w, id: id, term: root.Term, generation: pg.Generation, run: root.Run, finished: root.Ended, startRows: rowsBefore(root),
 		base: pg.Cut, baseID: pg.CutId, roots: make(chan *pb.Root, 1), failed: make(chan error, 1), cancel: cancel}
 	g.cuts, g.progress = newCutter(), newProgress(w.nudge)
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
-	g.outputs = newOutputs(root, w.sinks(), cache)
-	g.publisher = newPublisher(w, root.Run, cache, g.fail)
+	g.outputs = newOutputs(root, id, w.sinks(), cache)
+	g.publisher = newPublisher(w, root.Run, id, cache, g.fail)
 	g.compactor = newCompactor(g)
 	if !g.finished {
 		if err := g.build(ctx, root); err != nil {
@@ -64,9 +73,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	}
 	g.cuts.lanes = len(g.sources) + len(g.keyed)
 	g.progress.lanes = int64(g.cuts.lanes)
-	for _, l := range g.sources {
-		g.goroutines.Go(func() { g.fail(l.run(ctx)) })
-	}
+	g.startReaders(ctx)
 	for _, l := range g.keyed {
 		g.goroutines.Go(func() { g.fail(l.run(ctx)) })
 	}
@@ -75,6 +82,32 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	g.goroutines.Go(func() { g.compactor.serve(ctx) })
 	g.committed(root)
 	return g, nil
+}
+
+// startReaders starts what reads from other groups and from the sources. What is left in the bucket comes before what is sent in memory.
+func (g *group) startReaders(ctx context.Context) {
+	var drains []*exchangeReader
+	for _, r := range g.readers {
+		if r.drain {
+			drains = append(drains, r)
+			continue
+		}
+		g.cuts.lanes++
+		g.cuts.wakes = append(g.cuts.wakes, r.wake)
+		g.goroutines.Go(func() { g.fail(r.run(ctx)) })
+	}
+	g.goroutines.Go(func() {
+		for _, r := range drains {
+			if err := r.run(ctx); err != nil || ctx.Err() != nil {
+				g.fail(err)
+				return
+			}
+			g.drained = append(g.drained, r.positions()...)
+		}
+		for _, l := range g.sources {
+			g.goroutines.Go(func() { g.fail(l.run(ctx)) })
+		}
+	})
 }
 
 // stop ends the group's goroutines and waits for them.
@@ -116,6 +149,11 @@ func (g *group) serveRoots(ctx context.Context) {
 		select {
 		case root := <-g.roots:
 			g.publisher.start(ctx, root)
+			for _, r := range g.readers {
+				if !r.drain {
+					r.tell(root)
+				}
+			}
 			g.tellReaders(root)
 		case <-ctx.Done():
 			return

@@ -22,6 +22,7 @@ type lane struct {
 	tickers      []*node
 	sinks        []*sinkNode
 	edges        []*edge
+	remotes      []*remoteEdge
 	store        *objstate.Store // keyed stages only
 	ranges       []rowkey.Range  // of the lane's partitions
 	keyFields    []arrow.Field
@@ -45,7 +46,7 @@ func (l *lane) enter(n *node, b *batch.Batch) func() {
 
 // part is what one lane contributes to a cut.
 type part struct {
-	lane    *lane
+	lane    *lane // nil: a reader's
 	low     sabot.Micros
 	frozen  *objstate.Frozen
 	rows    []*pendingRows
@@ -55,6 +56,8 @@ type part struct {
 	deaths  int64
 	dropped int64
 	ended   bool
+	remote  []*remoteRows
+	inputs  []position // of a reader
 }
 
 // freeze takes what the lane holds for the cut at its barrier, and passes the barrier on.
@@ -76,6 +79,9 @@ func (l *lane) freeze(n exchange.Cut) (*part, error) {
 		n.counts = counts{}
 	}
 	p.dead, p.deaths = l.dead.take()
+	for _, e := range l.remotes {
+		p.remote = append(p.remote, e.take())
+	}
 	for _, e := range l.edges {
 		if err := e.barrier(n); err != nil {
 			return nil, err

@@ -42,7 +42,7 @@ type roll struct {
 	age   time.Duration
 }
 
-func newOutputs(root *pb.Root, sinks map[string]sabot.Sink, cache *sectionCache) *outputs {
+func newOutputs(root *pb.Root, group uint32, sinks map[string]sabot.Sink, cache *sectionCache) *outputs {
 	o := &outputs{open: map[outputPlace]*openOutput{}, rolls: map[string]roll{}, cache: cache}
 	for name, s := range sinks {
 		o.rolls[name] = roll{rollBytes, rollAge}
@@ -52,7 +52,7 @@ func newOutputs(root *pb.Root, sinks map[string]sabot.Sink, cache *sectionCache)
 		}
 	}
 	for _, out := range root.Outputs {
-		if out.Closed {
+		if out.Closed || out.Group != group {
 			continue
 		}
 		x := &openOutput{number: out.Number, opened: time.UnixMicro(out.OpenedUs)}

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
@@ -18,6 +19,7 @@ import (
 type publisher struct {
 	w     *Worker
 	run   string
+	group uint32
 	cache *sectionCache
 	slots chan struct{} // one for each publication under way
 	fail  func(error)   // ends the job
@@ -30,8 +32,8 @@ type publisher struct {
 	swept   bool
 }
 
-func newPublisher(w *Worker, run string, cache *sectionCache, fail func(error)) *publisher {
-	return &publisher{w: w, run: run, cache: cache, slots: make(chan struct{}, w.cfg.Lanes), fail: fail, begun: map[string]bool{}}
+func newPublisher(w *Worker, run string, group uint32, cache *sectionCache, fail func(error)) *publisher {
+	return &publisher{w: w, run: run, group: group, cache: cache, slots: make(chan struct{}, w.cfg.Lanes), fail: fail, begun: map[string]bool{}}
 }
 
 // start takes up what root lists and has not been begun. It returns at once.
@@ -39,22 +41,30 @@ func (p *publisher) start(ctx context.Context, root *pb.Root) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range root.Outputs {
-		if o.Closed && p.begin(fmt.Sprintf("%s/%s/%d", o.Sink, o.Range, o.Number)) {
+		if o.Closed && o.Group == p.group && p.begin(fmt.Sprintf("%s/%s/%d", o.Sink, o.Range, o.Number)) {
 			p.work(ctx, func() error { return p.publish(ctx, root, o) }, func() {
 				p.done = append(p.done, &pb.OutputKey{Sink: o.Sink, Range: o.Range, Number: o.Number})
 			})
 		}
 	}
 	for _, d := range root.DeadSections {
-		if p.begin(fmt.Sprintf("dead/%d/%d", d.Cut, d.Index)) {
+		if d.Group == p.group && p.begin(fmt.Sprintf("dead/%d/%d", d.Cut, d.Index)) {
 			p.work(ctx, func() error { return p.writeDead(ctx, root, d) }, func() {
 				p.written = append(p.written, &pb.DeadKey{Cut: d.Cut, Index: d.Index})
 			})
 		}
 	}
-	if len(root.OldRuns) > 0 && p.begin("sweep") {
+	if len(root.OldRuns) > 0 && first(root) == p.group && p.begin("sweep") {
 		p.work(ctx, func() error { return p.sweep(ctx, root) }, func() { p.swept = true })
 	}
+}
+
+// first returns the group that does what one of them has to do.
+func first(root *pb.Root) uint32 {
+	if owners := checkpoint.Owners(root); len(owners) > 0 {
+		return owners[0]
+	}
+	return 0
 }
 
 func (p *publisher) begin(what string) bool {

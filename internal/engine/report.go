@@ -44,9 +44,16 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 	p := &packs{name: func() string {
 		return g.w.cfg.Paths.Pack(g.term, uint64(c.n), g.w.cfg.Clock.Random(8))
 	}}
+	sent, err := encodeExchanges(parts)
+	if err != nil {
+		return err
+	}
 	size := 0
 	for _, e := range parts {
 		size += e.size()
+	}
+	for _, x := range sent {
+		size += len(x.data)
 	}
 	p.apart = size > sharedBytes
 	r := &pb.Report{Group: g.id, Term: g.term, Generation: g.generation, Run: g.run, Cut: uint64(c.n), CutId: g.w.cfg.Clock.Random(8),
@@ -55,8 +62,9 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 	slices.SortFunc(parts, func(a, b *encoded) int {
 		return cmp.Or(cmp.Compare(a.lane.stage, b.lane.stage), cmp.Compare(a.lane.index, b.lane.index))
 	})
+	inputs := g.inputs(c.parts)
 	for _, e := range parts {
-		g.reportPart(r, p, e)
+		g.reportPart(r, p, e, inputs)
 		for name, n := range e.counts {
 			ops[name] = ops[name].plus(n)
 		}
@@ -71,6 +79,11 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 		r.Dead += n.dead
 	}
 	slices.SortFunc(r.Operators, func(a, b *pb.OperatorCounts) int { return cmp.Compare(a.Name, b.Name) })
+	for _, x := range sent {
+		x.Object, x.Offset = p.add(sectionBytes, x.data)
+		x.Group, x.Cut = g.id, r.Cut
+		r.Exchanges = append(r.Exchanges, x.Exchange)
+	}
 	g.outputs.report(r, p, parts, g.w.cfg.Clock.Now())
 	g.publisher.report(r)
 	g.compactor.report(r, p)
@@ -79,18 +92,78 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 		return fmt.Errorf("upload cut %d: %w", c.n, err)
 	}
 	g.base, g.baseID = r.Cut, r.CutId
-	return g.w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Report{Report: r}})
+	err = g.w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Report{Report: r}})
+	g.w.reported.Store(true)
+	g.w.nudge()
+	return err
 }
 
 // encodeParts sorts and encodes what the lanes froze, side by side.
 func encodeParts(ctx context.Context, parts []*part) ([]*encoded, error) {
-	out := make([]*encoded, len(parts))
+	var out []*encoded
 	eg, _ := errgroup.WithContext(ctx)
-	for i, p := range parts {
-		out[i] = &encoded{part: p}
-		eg.Go(func() error { return out[i].encode() })
+	for _, p := range parts {
+		if p.lane == nil {
+			continue
+		}
+		e := &encoded{part: p}
+		out = append(out, e)
+		eg.Go(e.encode)
 	}
 	return out, eg.Wait()
+}
+
+// encodedExchange is what a cut sends to one input of a stage.
+type encodedExchange struct {
+	*pb.Exchange
+	data []byte
+}
+
+// encodeExchanges joins what the lanes send to other groups, input by input.
+func encodeExchanges(parts []*encoded) ([]encodedExchange, error) {
+	type to struct{ stage, input int }
+	rows := map[to][]*remoteRows{}
+	var order []to
+	for _, e := range parts {
+		for _, r := range e.remote {
+			at := to{r.edge.stage, r.edge.input}
+			if rows[at] == nil {
+				order = append(order, at)
+			}
+			rows[at] = append(rows[at], r)
+		}
+	}
+	var out []encodedExchange
+	for _, at := range order {
+		x, data, err := encodeRemote(rows[at])
+		if err != nil {
+			return nil, err
+		}
+		if x != nil {
+			out = append(out, encodedExchange{x, data})
+		}
+	}
+	return out, nil
+}
+
+// place of a partition.
+type partitionAt struct {
+	stage int
+	lo    uint64
+}
+
+// inputs returns how far the group's partitions have read what groups send, as of a cut.
+func (g *group) inputs(parts []*part) map[partitionAt][]*pb.Input {
+	m := map[partitionAt][]*pb.Input{}
+	for _, x := range g.drained {
+		m[partitionAt{x.stage, x.lo}] = x.inputs
+	}
+	for _, p := range parts {
+		for _, x := range p.inputs {
+			m[partitionAt{x.stage, x.lo}] = x.inputs
+		}
+	}
+	return m
 }
 
 func (e *encoded) encode() error {
@@ -124,10 +197,11 @@ func (e *encoded) size() (n int) {
 }
 
 // reportPart adds a lane's splits, partitions and dead letters.
-func (g *group) reportPart(r *pb.Report, p *packs, e *encoded) {
+func (g *group) reportPart(r *pb.Report, p *packs, e *encoded, inputs map[partitionAt][]*pb.Input) {
 	for _, s := range e.splits {
 		r.Splits = append(r.Splits, &pb.ReportSplit{Source: s.source, Id: string(s.id), Position: string(s.position), Rows: s.rows,
-			WatermarkUs: int64(s.low), HasWatermark: s.low != sabot.NoTime, Ended: s.ended, Done: s.done, Dead: s.dead})
+			WatermarkUs: int64(s.low), HasWatermark: s.low != sabot.NoTime, Ended: s.ended, Done: s.done, Dead: s.dead,
+			Idle: s.idling})
 	}
 	refs := map[rowkey.Range][]*pb.Reference{}
 	for _, s := range e.segments {
@@ -145,7 +219,7 @@ func (g *group) reportPart(r *pb.Report, p *packs, e *encoded) {
 	}
 	for _, rng := range e.lane.ranges {
 		rp := &pb.ReportPartition{Stage: uint32(e.lane.stage), Lo: rng.Lo, Hi: rng.Hi, WatermarkUs: int64(e.low), HasWatermark: e.low != sabot.NoTime,
-			Expired: expired, Refs: refs[rng]}
+			Expired: expired, Refs: refs[rng], Inputs: inputs[partitionAt{e.lane.stage, rng.Lo}]}
 		r.Partitions = append(r.Partitions, rp)
 	}
 	r.TimersDropped += e.dropped
@@ -159,12 +233,18 @@ func (g *group) reportFinished(r *pb.Report) {
 	root := g.root.Load()
 	for _, src := range root.Sources {
 		for _, s := range src.Splits {
+			if s.Group != g.id {
+				continue
+			}
 			r.Splits = append(r.Splits, &pb.ReportSplit{Source: src.Name, Id: s.Id, Position: s.Position, Rows: s.Rows, WatermarkUs: s.WatermarkUs,
 				HasWatermark: s.HasWatermark, Ended: s.Ended, Done: s.Done, Dead: s.Dead})
 		}
 	}
 	for _, st := range root.Stages {
 		for _, p := range st.Partitions {
+			if p.Group != g.id {
+				continue
+			}
 			r.Partitions = append(r.Partitions, &pb.ReportPartition{Stage: st.Id, Lo: p.Lo, Hi: p.Hi, WatermarkUs: p.WatermarkUs, HasWatermark: p.HasWatermark})
 		}
 	}

@@ -53,6 +53,7 @@ type splitState struct {
 	low      sabot.Micros
 	done     float64
 	ended    bool
+	idling   bool // as of the last cut
 }
 
 // idle tells whether the split has answered "nothing" for its source's idle timeout.

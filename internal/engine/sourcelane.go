@@ -162,6 +162,7 @@ func (l *sourceLane) cut(n exchange.Cut) error {
 	}
 	for _, s := range l.splits {
 		st := s.splitState
+		st.idling = s.idle(l.clock.Now())
 		p.splits = append(p.splits, st)
 	}
 	l.cuts.add(n, p)

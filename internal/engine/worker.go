@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
@@ -26,6 +29,7 @@ type Coordinator interface {
 
 // Config is what a worker works with. All fields but DeadLetters are required.
 type Config struct {
+	Name        string // of the worker, for people
 	Graph       *bind.Graph
 	Impl        func(node string) any // connectors and functions by node name
 	DeadLetters sabot.Sink            // nil: JSONL in the bucket
@@ -34,9 +38,10 @@ type Config struct {
 	Conn        Coordinator
 	Clock       clock.Clock
 	Log         *slog.Logger
-	Lanes       int  // goroutines per stage
-	Rate        int  // rows per second that all sources may give; 0: no limit
-	FailOnBad   bool // stop at the first dead letter
+	Lanes       int             // goroutines per stage
+	Rate        int             // rows per second that all sources may give; 0: no limit
+	FailOnBad   bool            // stop at the first dead letter
+	Drain       <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
 }
 
 // Worker runs a group as its coordinator tells it.
@@ -44,7 +49,9 @@ type Worker struct {
 	cfg    Config
 	nudges chan struct{}
 
-	term uint64 // of the last assignment
+	told     *pb.Progress // last
+	toldAt   time.Time
+	reported atomic.Bool // a report has gone out since: whoever has it takes what was told before for done
 
 	mu       sync.Mutex
 	group    *group
@@ -100,6 +107,7 @@ func (w *Worker) serve(ctx context.Context) error {
 	tick := w.cfg.Clock.NewTimer(progressEvery)
 	defer func() { tick.Stop() }()
 	var failures backoff
+	drain := w.cfg.Drain
 	for {
 		var ended <-chan error
 		g := w.current()
@@ -117,7 +125,7 @@ func (w *Worker) serve(ctx context.Context) error {
 		case err := <-ended:
 			w.setGroup(nil)
 			g.stop()
-			if err := w.failure(ctx, &failures, err); err != nil {
+			if err := w.failure(ctx, &failures, g.root.Load(), err); err != nil {
 				return err
 			}
 		case <-w.nudges:
@@ -125,14 +133,22 @@ func (w *Worker) serve(ctx context.Context) error {
 		case <-tick.C():
 			tick = w.cfg.Clock.NewTimer(progressEvery)
 			w.progress(ctx)
+		case <-drain:
+			drain = nil
+			if err := w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Leave{Leave: &pb.Leave{}}}); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// progressEvery is how often the worker tells of its progress.
-const progressEvery = 10 * time.Millisecond
+// How often the worker looks at its progress, and how often it tells of it when nothing has changed.
+const (
+	progressEvery = 10 * time.Millisecond
+	signOfLife    = time.Second
+)
 
 func (w *Worker) receive(ctx context.Context) (<-chan *pb.ToWorker, <-chan error) {
 	inbox, failed := make(chan *pb.ToWorker), make(chan error, 1)
@@ -155,7 +171,7 @@ func (w *Worker) receive(ctx context.Context) (<-chan *pb.ToWorker, <-chan error
 
 func (w *Worker) register(ctx context.Context) error {
 	return w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{
-		Worker: "local", Fingerprint: w.cfg.Graph.Fingerprint()}}})
+		Worker: w.cfg.Name, Fingerprint: w.cfg.Graph.Fingerprint()}}})
 }
 
 func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err error) {
@@ -183,6 +199,10 @@ func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err err
 			g.compactor.offer(m.Compaction)
 		}
 	case *pb.ToWorker_Stop:
+		if m.Stop.Again {
+			return true, sabot.WithKind(sabot.Retry, fmt.Errorf("the coordinator has stopped: %s", m.Stop.Reason))
+		}
+		w.cfg.Log.Info("stopped by the coordinator", "reason", m.Stop.Reason)
 		return true, nil
 	}
 	return false, nil
@@ -192,7 +212,6 @@ func (w *Worker) restart(ctx context.Context, root *pb.Root, id uint32) error {
 	if g := w.setGroup(nil); g != nil {
 		g.stop()
 	}
-	w.term = root.Term
 	g, err := startGroup(ctx, w, root, id)
 	if err != nil {
 		return err
@@ -222,12 +241,14 @@ type backoff struct {
 
 // failure decides what a group's failure means: a fault that may pass, or a panic for the first times, starts it again from the last commit;
 // anything else ends the job.
-func (w *Worker) failure(ctx context.Context, b *backoff, err error) error {
+func (w *Worker) failure(ctx context.Context, b *backoff, root *pb.Root, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := w.deposed(ctx, err); err != nil {
-		return err
+	if errors.Is(err, objstore.ErrNotFound) {
+		if err = w.stale(ctx, root, err); sabot.KindOf(err) == sabot.Fenced {
+			return err
+		}
 	}
 	now := w.cfg.Clock.Now()
 	if now.Sub(b.last) > 10*time.Minute {
@@ -257,24 +278,17 @@ func (w *Worker) failure(ctx context.Context, b *backoff, err error) error {
 	return w.register(ctx)
 }
 
-// deposed looks, after an object was missing, whether that is because another process leads the job and has collected it.
-func (w *Worker) deposed(ctx context.Context, err error) error {
-	if !errors.Is(err, objstore.ErrNotFound) {
-		return nil
-	}
-	root, _, readErr := checkpoint.Store{Bucket: w.cfg.Bucket, Paths: w.cfg.Paths, Clock: w.cfg.Clock}.Read(ctx)
-	if readErr == nil && root.Term > w.term {
-		return sabot.WithKind(sabot.Fenced, fmt.Errorf("another process has taken the job over (term %d, ours is %d): %w", root.Term, w.term, err))
-	}
-	return nil
-}
-
-// progress tells the coordinator what there is to cut.
+// progress tells the coordinator what there is to cut: when that has changed, and otherwise as a sign of life.
 func (w *Worker) progress(ctx context.Context) {
 	g := w.current()
 	if g == nil {
 		return
 	}
-	_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{
-		Generation: g.generation, Rows: g.progress.rows.Load(), Pending: g.pending(), Ended: g.progress.ended()}}}) // Recv tells of a lost connection
+	now, p := w.cfg.Clock.Now(), &pb.Progress{
+		Generation: g.generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
+	if !w.reported.Swap(false) && proto.Equal(p, w.told) && now.Sub(w.toldAt) < signOfLife {
+		return
+	}
+	w.told, w.toldAt = p, now
+	_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: p}}) // Recv tells of a lost connection
 }

@@ -1,0 +1,455 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"go.uber.org/goleak"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/connectors/callback"
+	"github.com/sabot-stream/sabot/internal/coord"
+	"github.com/sabot-stream/sabot/internal/row"
+	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/mem"
+)
+
+// The tests of this file run clusters in one process: a coordinator and workers, each of which may die, over a bucket in memory.
+
+const (
+	meterSplits = 6
+	meterRows   = 4000 // of each split
+	meters      = 40
+)
+
+type measure struct {
+	At    time.Time
+	Meter string
+	Value int64
+}
+
+// measureOf is row i of a split. Times of a split are out of order by less than ten seconds.
+func measureOf(split, i int) measure {
+	h := uint64(split*meterRows+i) * 0x9e3779b97f4a7c15
+	at := time.Unix(1_700_000_000, 0).UTC().Add(time.Duration(i)*time.Second - time.Duration(h>>60)*600*time.Millisecond)
+	return measure{at, fmt.Sprintf("m%02d", h>>32%meters), int64(h >> 40 & 0xff)}
+}
+
+// metering is a source of measures.
+type metering struct{}
+
+func (metering) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Split, error) {
+	var splits []sabot.Split
+	for s := range meterSplits {
+		splits = append(splits, sabot.Split{ID: sabot.SplitID(strconv.Itoa(s)), Bytes: meterRows, Bounded: true})
+	}
+	schema, err := row.Schema(reflect.TypeFor[measure]())
+	return schema, splits, err
+}
+
+func (metering) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, s sabot.Split, at sabot.Position) (sabot.Reader, error) {
+	e, err := row.NewEncoder[measure]()
+	r := &meterReader{encoder: e, most: env.MaxRows}
+	r.split, _ = strconv.Atoi(string(s.ID)) // ours
+	r.next, _ = strconv.Atoi(string(at))
+	return r, err
+}
+
+type meterReader struct {
+	encoder           *row.Encoder[measure]
+	split, next, most int
+}
+
+func (r *meterReader) Read(context.Context) (sabot.Chunk, error) {
+	if r.next == meterRows {
+		return sabot.Chunk{}, io.EOF
+	}
+	n := 0
+	for ; n < max(1, r.most) && r.next < meterRows; n++ {
+		m := measureOf(r.split, r.next)
+		r.encoder.Append(&m)
+		r.next++
+	}
+	return sabot.Chunk{Rows: array.NewRecordBatch(r.encoder.Schema(), r.encoder.Flush(), int64(n)), After: sabot.Position(strconv.Itoa(r.next)),
+		Done: float64(r.next) / meterRows}, nil
+}
+
+func (*meterReader) Close() error { return nil }
+
+// byMeter is what the first stage gives: sums by meter and minute; byTen the second's: by the last digit of the meter and ten minutes.
+type byMeter struct {
+	Meter                  string
+	WindowStart, WindowEnd time.Time
+	Sum                    int64
+}
+
+type digit struct {
+	Digit string
+	Sum   int64
+}
+
+type byTen struct {
+	Digit                  string
+	WindowStart, WindowEnd time.Time
+	Sum, N                 int64
+}
+
+// ledger keeps what the sinks publish, by output.
+type ledger struct {
+	t       testing.TB
+	mu      sync.Mutex
+	minutes map[string][]byMeter
+	tens    map[string][]byTen
+}
+
+func newLedger(t testing.TB) *ledger {
+	return &ledger{t: t, minutes: map[string][]byMeter{}, tens: map[string][]byTen{}}
+}
+
+func keep[T comparable](l *ledger, into map[string][]T, id sabot.OutputID, rows []T) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := into[id.String()]; ok && !slices.Equal(old, rows) {
+		l.t.Errorf("output %s was published twice with different rows", id)
+	}
+	into[id.String()] = slices.Clone(rows)
+	return nil
+}
+
+func meterJob(l *ledger) *sabot.Job {
+	job := sabot.NewJob("meters")
+	minutes := job.Source("measures", metering{}, sabot.EventTime("at", sabot.MaxDelay(10*time.Second))).KeyBy("meter").
+		Window(sabot.Tumbling(time.Minute)).Aggregate("minutes", sabot.Sum("value").As("sum"))
+	minutes.Sink("minutes-out", callback.Committed(func(_ context.Context, id sabot.OutputID, rows []byMeter) error { return keep(l, l.minutes, id, rows) }))
+	sabot.Map(minutes.Stream, "digit", func(m byMeter) (digit, error) { return digit{m.Meter[2:], m.Sum}, nil }).KeyBy("digit").
+		Window(sabot.Tumbling(10*time.Minute)).Aggregate("tens", sabot.Sum("sum").As("sum"), sabot.Count().As("n")).
+		Sink("tens-out", callback.Committed(func(_ context.Context, id sabot.OutputID, rows []byTen) error { return keep(l, l.tens, id, rows) }))
+	return job
+}
+
+// check compares what was published with brute force.
+func (l *ledger) check() {
+	l.t.Helper()
+	minutes, tens := map[byMeter]int64{}, map[byTen]int64{}
+	for s := range meterSplits {
+		for i := range meterRows {
+			m := measureOf(s, i)
+			start := m.At.Truncate(time.Minute)
+			minutes[byMeter{Meter: m.Meter, WindowStart: start, WindowEnd: start.Add(time.Minute)}] += m.Value
+		}
+	}
+	count := map[byTen]int64{}
+	for k, sum := range minutes {
+		start := k.WindowStart.Truncate(10 * time.Minute)
+		t := byTen{Digit: k.Meter[2:], WindowStart: start, WindowEnd: start.Add(10 * time.Minute)}
+		tens[t] += sum
+		count[t]++
+	}
+	var wantMinutes, gotMinutes, wantTens, gotTens []string
+	for k, sum := range minutes {
+		k.Sum = sum
+		wantMinutes = append(wantMinutes, fmt.Sprint(k))
+	}
+	for k, sum := range tens {
+		n := count[k]
+		k.Sum, k.N = sum, n
+		wantTens = append(wantTens, fmt.Sprint(k))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for rows := range maps.Values(l.minutes) {
+		for _, r := range rows {
+			gotMinutes = append(gotMinutes, fmt.Sprint(r))
+		}
+	}
+	for rows := range maps.Values(l.tens) {
+		for _, r := range rows {
+			gotTens = append(gotTens, fmt.Sprint(r))
+		}
+	}
+	same(l.t, "minutes", wantMinutes, gotMinutes)
+	same(l.t, "tens", wantTens, gotTens)
+}
+
+func same(t testing.TB, what string, want, got []string) {
+	t.Helper()
+	slices.Sort(want)
+	slices.Sort(got)
+	if slices.Equal(want, got) {
+		return
+	}
+	for i := range max(len(want), len(got)) {
+		if i >= len(want) || i >= len(got) || want[i] != got[i] {
+			t.Errorf("%s: %d rows, want %d; first difference at %d: got %v, want %v", what, len(got), len(want), i, at(got, i), at(want, i))
+			return
+		}
+	}
+}
+
+func at(rows []string, i int) string {
+	if i < len(rows) {
+		return rows[i]
+	}
+	return "nothing"
+}
+
+// cluster is a job's coordinator and workers.
+type cluster struct {
+	t      testing.TB
+	ctx    context.Context
+	bucket objstore.Bucket
+	job    func() *sabot.Job
+	opt    Options
+	meet   chan arrival // workers on their way to the coordinator
+	ids    atomic.Int64
+	wg     sync.WaitGroup
+}
+
+func newCluster(t testing.TB, job func() *sabot.Job) *cluster {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
+	c := &cluster{t: t, ctx: ctx, bucket: mem.New(), job: job, meet: make(chan arrival)}
+	level := slog.LevelError
+	if os.Getenv("SABOT_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	c.opt = Options{Checkpoint: 20 * time.Millisecond, Lanes: 2, Partitions: 8, Rate: 20_000,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+	t.Cleanup(func() {
+		cancel()
+		c.wg.Wait()
+	})
+	return c
+}
+
+// member is a process of the cluster.
+type process struct {
+	abort chan struct{}
+	once  sync.Once
+	ended chan struct{}
+	res   Result
+	err   error
+}
+
+func (p *process) kill() {
+	p.once.Do(func() { close(p.abort) })
+	<-p.ended
+}
+
+func (c *cluster) coordinator() *process {
+	p := &process{abort: make(chan struct{}), ended: make(chan struct{})}
+	opt := c.opt
+	opt.Store, opt.Abort = c.bucket, p.abort
+	c.wg.Go(func() {
+		defer close(p.ended)
+		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, attach func(coord.WorkerID, coord.Conn) bool) error {
+			var hangUp []func()
+			defer func() {
+				for _, f := range hangUp {
+					f()
+				}
+			}()
+			for {
+				select {
+				case a := <-c.meet:
+					hangUp = append(hangUp, a.hangUp)
+					if !attach(coord.WorkerID(fmt.Sprint("w", c.ids.Add(1))), a.conn) {
+						return nil
+					}
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		})
+	})
+	return p
+}
+
+// wire is a connection that both ends can hang up.
+type wire struct {
+	ended chan struct{}
+	once  sync.Once
+}
+
+func newWire() *wire { return &wire{ended: make(chan struct{})} }
+
+func (l *wire) hangUp() { l.once.Do(func() { close(l.ended) }) }
+
+var errHungUp = errors.New("the other end has hung up")
+
+// until returns a context that ends with the wire.
+func (l *wire) until(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-l.ended:
+			cancel(errHungUp)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// arrival is a worker on its way to the coordinator.
+type arrival struct {
+	conn   coord.Conn
+	hangUp func()
+}
+
+type coordinatorEnd struct {
+	coord.Conn
+	*wire
+}
+
+func (e coordinatorEnd) Recv(ctx context.Context) (*pb.FromWorker, error) {
+	ctx, done := e.until(ctx)
+	defer done()
+	return e.Conn.Recv(ctx)
+}
+
+type workerEnd struct {
+	coord.WorkerConn
+	*wire
+}
+
+func (e workerEnd) Recv(ctx context.Context) (*pb.ToWorker, error) {
+	ctx, done := e.until(ctx)
+	defer done()
+	return e.WorkerConn.Recv(ctx)
+}
+
+func (e workerEnd) Close() error {
+	e.hangUp()
+	return nil
+}
+
+func (c *cluster) worker(name string) *process {
+	p := &process{abort: make(chan struct{}), ended: make(chan struct{})}
+	opt := c.opt
+	opt.Store, opt.Abort = c.bucket, p.abort
+	c.wg.Go(func() {
+		defer close(p.ended)
+		ctx, cancel := context.WithCancelCause(c.ctx)
+		defer cancel(nil)
+		p.err = work(ctx, c.job(), opt, name, func(ctx context.Context) (workerConn, error) {
+			there, here := coord.NewPipe()
+			l := newWire()
+			select {
+			case c.meet <- arrival{coordinatorEnd{there, l}, l.hangUp}:
+			case <-time.After(50 * time.Millisecond):
+				return nil, errors.New("nobody listens")
+			case <-p.abort:
+				return nil, ErrAborted
+			}
+			return workerEnd{here, l}, nil
+		})
+	})
+	return p
+}
+
+func (c *cluster) root() *pb.Root {
+	store := checkpoint.Store{Bucket: c.bucket, Paths: checkpoint.NewPaths("meters")}
+	root, _, err := store.Read(context.Background())
+	if err != nil {
+		return nil
+	}
+	return root
+}
+
+// fsck checks what is left in the bucket, and that no garbage is.
+func (c *cluster) fsck() {
+	c.t.Helper()
+	rep, err := checkpoint.Fsck(context.Background(), c.bucket, "meters")
+	if err != nil || !rep.OK() {
+		c.t.Errorf("fsck: %+v, %v", rep, err)
+	}
+}
+
+func TestClusterIsExact(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	l := newLedger(t)
+	c := newCluster(t, func() *sabot.Job { return meterJob(l) })
+	for i := range 3 {
+		c.worker(fmt.Sprint("worker-", i))
+	}
+	co := c.coordinator()
+	<-co.ended
+	if co.err != nil || !co.res.Finished || co.res.RowsRead != meterSplits*meterRows {
+		t.Fatalf("the coordinator ended with %+v, %v", co.res, co.err)
+	}
+	c.wg.Wait()
+	l.check()
+	c.fsck()
+	if n := len(checkpoint.Owners(c.root())); n != 3 {
+		t.Errorf("%d groups share the job, want 3", n)
+	}
+}
+
+// Workers come and go, by plan and by death.
+func TestClusterOfWorkersThatDie(t *testing.T) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 9))
+			l := newLedger(t)
+			c := newCluster(t, func() *sabot.Job { return meterJob(l) })
+			var live []*process
+			join := func() { live = append(live, c.worker(fmt.Sprint("worker-", len(live)))) }
+			join()
+			join()
+			co := c.coordinator()
+			kills := 0
+			for running := true; running; {
+				select {
+				case <-co.ended:
+					running = false
+				case <-time.After(time.Duration(20+r.IntN(250)) * time.Millisecond):
+					switch x := r.IntN(5); {
+					case x == 0 && kills < 6:
+						co.kill()
+						co = c.coordinator()
+						kills++
+					case x < 3 && len(live) < 4:
+						join()
+					case kills < 12 && len(live) > 0:
+						i := r.IntN(len(live))
+						live[i].kill()
+						live = slices.Delete(live, i, i+1)
+						kills++
+					}
+					if len(live) == 0 {
+						join()
+					}
+				}
+			}
+			if co.err != nil || !co.res.Finished {
+				t.Fatalf("the coordinator ended with %+v, %v", co.res, co.err)
+			}
+			l.check()
+			c.fsck()
+			if kills < 3 {
+				t.Errorf("only %d processes were killed", kills)
+			}
+		})
+	}
+}
