@@ -20,6 +20,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
@@ -230,7 +232,7 @@ func newCluster(t testing.TB, job func() *sabot.Job) *cluster {
 		level = slog.LevelDebug
 	}
 	c.opt = Options{Checkpoint: 20 * time.Millisecond, Lanes: 2, Partitions: 8, Rate: 20_000,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("test", t.Name())}
 	t.Cleanup(func() {
 		cancel()
 		c.wg.Wait()
@@ -245,6 +247,15 @@ type process struct {
 	ended chan struct{}
 	res   Result
 	err   error
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
 }
 
 func (p *process) kill() {
@@ -372,6 +383,24 @@ func (c *cluster) root() *pb.Root {
 	return root
 }
 
+// stuck shows what of the last root matters when a job does not go on.
+func (c *cluster) stuck() string {
+	root := proto.Clone(c.root()).(*pb.Root)
+	root.Plan, root.Objects, root.Operators, root.OldRuns = nil, nil, nil, nil
+	for _, s := range root.Sources {
+		s.Schema = nil
+	}
+	for _, st := range root.Stages {
+		for _, p := range st.Partitions {
+			p.Refs = nil
+		}
+	}
+	for _, o := range root.Outputs {
+		o.Schema, o.Sections = nil, nil
+	}
+	return prototext.Format(root)
+}
+
 // fsck checks what is left in the bucket, and that no garbage is.
 func (c *cluster) fsck() {
 	c.t.Helper()
@@ -424,6 +453,11 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 				case <-co.ended:
 					running = false
 				case <-time.After(time.Duration(20+r.IntN(250)) * time.Millisecond):
+					for _, w := range live {
+						if !w.running() && w.err != nil {
+							t.Fatalf("a worker ended with %v", w.err)
+						}
+					}
 					switch x := r.IntN(5); {
 					case x == 0 && kills < 6:
 						co.kill()
@@ -443,7 +477,7 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 				}
 			}
 			if co.err != nil || !co.res.Finished {
-				t.Fatalf("the coordinator ended with %+v, %v", co.res, co.err)
+				t.Fatalf("the coordinator ended with %+v, %v\n%s", co.res, co.err, c.stuck())
 			}
 			l.check()
 			c.fsck()

@@ -24,6 +24,7 @@ type keyedLane struct {
 // run works until the context ends, which a failure of any lane brings about.
 func (l *keyedLane) run(ctx context.Context) (err error) {
 	defer l.recovered(&err)
+	l.noteEnd() // it may have been reached before the group started again
 	for ctx.Err() == nil {
 		ev, ok := l.inbox.Take()
 		if ok {
@@ -71,11 +72,16 @@ func (l *keyedLane) take(ev exchange.Event) error {
 	for _, w := range l.lows {
 		l.low = min(l.low, w)
 	}
+	l.noteEnd()
+	return nil
+}
+
+// noteEnd notes, once, that every row has come and every window has fired.
+func (l *keyedLane) noteEnd() {
 	if l.low == sabot.MaxMicros && !l.ended {
 		l.ended = true
 		l.progress.laneEnded()
 	}
-	return nil
 }
 
 // tick calls the operators whose processing time has come.
