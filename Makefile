@@ -36,8 +36,10 @@ minio: .tools/minio ## build the MinIO server for tests and for make cluster (ab
 .tools/minio:
 	GOBIN=$(CURDIR)/.tools GOFLAGS=-mod=mod $(GO) install github.com/minio/minio@$(MINIO_VERSION)
 
-proto: ## generate checkpoint/pb; needs protoc and protoc-gen-go
+proto: ## generate the messages; needs protoc, protoc-gen-go and protoc-gen-go-grpc
 	protoc --go_out=. --go_opt=module=github.com/sabot-stream/sabot checkpoint/pb/checkpoint.proto
+	protoc -I . --go_out=. --go_opt=module=github.com/sabot-stream/sabot --go-grpc_out=. \
+		--go-grpc_opt=module=github.com/sabot-stream/sabot internal/control/controlpb/control.proto
 
 clean: ## remove what make run leaves: state and output
 	rm -rf .sabot out bin

@@ -26,8 +26,8 @@ const (
 	redial = 2 * time.Second
 )
 
-// accept gives the workers that come to attach, until ctx ends.
-type accept func(ctx context.Context, attach func(coord.WorkerID, coord.Conn) bool) error
+// accept gives the workers that come to the driver, until ctx ends.
+type accept func(context.Context, *coord.Driver) error
 
 // dial connects a worker with its job's coordinator.
 type dial func(context.Context) (workerConn, error)
@@ -87,7 +87,7 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 	go r.standDown(ctx, leader, stop, ended)
 	listened := make(chan error, 1)
 	go func() {
-		err := listen(work, func(id coord.WorkerID, c coord.Conn) bool { return driver.Attach(work, id, c) })
+		err := listen(work, driver)
 		if err != nil && work.Err() == nil {
 			stop(err)
 		}

@@ -269,7 +269,7 @@ func (c *cluster) coordinator() *process {
 	opt.Store, opt.Abort = c.bucket, p.abort
 	c.wg.Go(func() {
 		defer close(p.ended)
-		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, attach func(coord.WorkerID, coord.Conn) bool) error {
+		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, driver *coord.Driver) error {
 			var hangUp []func()
 			defer func() {
 				for _, f := range hangUp {
@@ -280,7 +280,7 @@ func (c *cluster) coordinator() *process {
 				select {
 				case a := <-c.meet:
 					hangUp = append(hangUp, a.hangUp)
-					if !attach(coord.WorkerID(fmt.Sprint("w", c.ids.Add(1))), a.conn) {
+					if !driver.Attach(ctx, coord.WorkerID(fmt.Sprint("w", c.ids.Add(1))), a.conn) {
 						return nil
 					}
 				case <-ctx.Done():

@@ -65,10 +65,14 @@ type flags struct {
 	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
 }
 
-// commandLine is the job's parameters and the engine's flags.
+// commandLine is the job's parameters, the engine's flags and the roles of a process.
 type commandLine[P any] struct {
 	Params P     `embed:""`
 	Engine flags `embed:"" group:"How it runs"`
+
+	Run         struct{}         `cmd:"" default:"withargs" help:"Run the whole job in this process (the default)."`
+	Coordinator coordinatorFlags `cmd:"" help:"Coordinate the job for workers that are processes of their own."`
+	Worker      workerFlags      `cmd:"" help:"Work for the job's coordinator."`
 }
 
 // Main runs the job that build returns, with the command line of the process, and exits. P is a struct whose fields are the job's parameters:
@@ -123,7 +127,7 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintln(stderr, "error: the job's parameters:", err)
 		return exitUsage
 	}
-	_, err = parser.Parse(args[1:])
+	parsed, err := parser.Parse(args[1:])
 	if exited >= 0 {
 		return exited
 	}
@@ -131,15 +135,17 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintf(stderr, "error: %v\nRun %s --help for the flags.\n", err, filepath.Base(args[0]))
 		return exitUsage
 	}
+	switch parsed.Command() {
+	case "coordinator":
+		return executeCoordinator(ctx, cl, stdout, stderr, build)
+	case "worker":
+		return executeWorker(ctx, cl, stdout, stderr, build)
+	}
 	return execute(ctx, cl, stdout, stderr, build, o)
 }
 
 func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job, o mainOptions[P]) int {
-	f := cl.Engine
-	r := &runner{out: stdout, opt: Options{Bucket: f.Bucket, Fresh: f.Fresh, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
-		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
-		Log: logger(stderr, f.LogLevel, f.LogFormat)}}
-	r.opt.Notice = func(text string) { fmt.Fprintln(stdout, text) }
+	r := &runner{out: stdout, opt: cl.Engine.options(stdout, stderr)}
 	r.opt.watch = func(ctx context.Context, stats func() (engine.Stats, bool)) {
 		file, ok := stdout.(*os.File)
 		show(ctx, stdout, ok && term.IsTerminal(int(file.Fd())), stats)
@@ -151,11 +157,7 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 		fmt.Fprintf(stdout, "Stopped after checkpoint %d, %s rows read. Start the same command again to go on from there.\n", res.Epoch, grouped(res.RowsRead))
 		return exitSignals + int(sig.Signal)
 	case err != nil:
-		fmt.Fprintln(stderr, "error:", err)
-		if k := sabot.KindOf(err); k == sabot.Invalid {
-			return exitUsage
-		}
-		return exitFailed
+		return failed(stderr, err)
 	}
 	fmt.Fprint(stdout, res.String())
 	if o.afterEnd != nil {
@@ -165,6 +167,22 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 		}
 	}
 	return exitDone
+}
+
+// options returns the flags as options.
+func (f flags) options(stdout, stderr io.Writer) Options {
+	return Options{Bucket: f.Bucket, Fresh: f.Fresh, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
+		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }}
+}
+
+// failed says what went wrong, and returns the exit code for it.
+func failed(stderr io.Writer, err error) int {
+	fmt.Fprintln(stderr, "error:", err)
+	if sabot.KindOf(err) == sabot.Invalid {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 type runner struct {

@@ -285,7 +285,7 @@ func (m *Machine) anythingNew(w *member) bool {
 
 // cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, and before the shares change.
 func (m *Machine) cutDue(w *member, now time.Time) time.Time {
-	if m.stopping || m.deal != nil && !now.Before(m.deal.at) || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
+	if m.stopping || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
 		return now
 	}
 	return m.lastCut.Add(m.set.interval)
@@ -294,6 +294,13 @@ func (m *Machine) cutDue(w *member, now time.Time) time.Time {
 // cuts asks for cuts: when one is due, of all who have something new, so that they are committed together. Without any a stop ends the run.
 func (m *Machine) cuts(now time.Time) {
 	due, fresh := false, false
+	if d := m.deal; d != nil && d.planned && d.from == 0 && !now.Before(d.at) {
+		d.from = m.next
+		if m.settled() { // nobody has anything for a last cut
+			m.advance(now)
+			return
+		}
+	}
 	for _, w := range m.members {
 		if w.open == nil && m.anythingNew(w) {
 			fresh = true
@@ -314,7 +321,7 @@ func (m *Machine) cuts(now time.Time) {
 
 func (m *Machine) cut(w *member, now time.Time) {
 	p := w.progress
-	w.open = &openCut{m.next, now}
+	w.open, w.lastCut = &openCut{m.next, now}, m.next
 	m.next++
 	m.lastCut, w.marker = now, p.Rows
 	if p.Ended {

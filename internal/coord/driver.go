@@ -3,6 +3,7 @@ package coord
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -53,6 +54,7 @@ type Driver struct {
 	stop    chan struct{}
 	once    sync.Once
 	arrived chan connection
+	calls   chan func(*Machine, time.Time)
 	done    chan struct{} // closed when Run returns
 }
 
@@ -71,7 +73,7 @@ type event struct {
 
 // NewDriver returns a driver for the job of store. Workers come by Attach.
 func NewDriver(opt Options, store *checkpoint.Store) *Driver {
-	return &Driver{store: store, opt: opt.withDefaults(), stop: make(chan struct{}), arrived: make(chan connection), done: make(chan struct{})}
+	return &Driver{store: store, opt: opt.withDefaults(), stop: make(chan struct{}), arrived: make(chan connection), calls: make(chan func(*Machine, time.Time)), done: make(chan struct{})}
 }
 
 // Attach brings in a worker, under an id that no other has had. It waits until Run takes the worker up, and returns false when Run has returned or
@@ -84,6 +86,24 @@ func (d *Driver) Attach(ctx context.Context, id WorkerID, conn Conn) bool {
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// Do calls f with the machine, between two of its steps, and waits for it. The error says that Run has returned, or has not taken the call up before
+// ctx has ended. Any goroutine may call it.
+func (d *Driver) Do(ctx context.Context, f func(m *Machine, now time.Time)) error {
+	called := make(chan struct{})
+	select {
+	case d.calls <- func(m *Machine, now time.Time) {
+		defer close(called)
+		f(m, now)
+	}:
+		<-called
+		return nil
+	case <-d.done:
+		return errors.New("the coordinator has stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Root returns the committed root, nil before the first commit; nobody changes it. Any goroutine may call it.
@@ -206,6 +226,8 @@ func (l *loop) run(ctx context.Context) error {
 		case c := <-l.arrived:
 			l.conns[c.id] = c.conn
 			l.listen(c)
+		case f := <-l.calls:
+			f(l.m, l.opt.Clock.Now())
 		case ev := <-l.inbox:
 			if err := l.heard(ctx, ev); err != nil {
 				disarm()

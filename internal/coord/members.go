@@ -28,13 +28,15 @@ type member struct {
 	marker   int64 // progress.Rows when the last cut was asked for
 	finals   int   // cuts asked for since it said that its input has ended
 	open     *openCut
-	refusals int // of cuts that were asked for, since the last one that was folded
+	lastCut  uint64 // number of the last one asked for
+	refusals int    // of cuts that were asked for, since the last one that was folded
 }
 
 // deal is a change of shares to come.
 type deal struct {
 	at      time.Time // not before
 	planned bool      // nobody is lost: last cuts come first, so that little is done twice
+	from    uint64    // number of the first of those; 0: they have not been asked for
 	until   time.Time // of waiting for those
 }
 
@@ -140,9 +142,24 @@ func (m *Machine) dealDue(now time.Time) bool {
 	return m.settled()
 }
 
-// settled tells whether everything that the workers have done is committed.
+// settled tells whether the last cuts before a planned deal are folded, or on their way into the root that is being made.
 func (m *Machine) settled() bool {
-	return !slices.ContainsFunc(m.members, func(w *member) bool { return w.open != nil || w.assigned && m.anythingNew(w) })
+	d := m.deal
+	if d.from == 0 {
+		return false
+	}
+	for _, w := range m.members {
+		open := w.open != nil && !slices.ContainsFunc(m.reports, func(r *pb.Report) bool { return r.Group == w.group && r.Cut == w.open.n })
+		if open || m.wantsLastCut(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// wantsLastCut tells whether a worker has not been asked yet for its last cut before a planned deal, and has something for it.
+func (m *Machine) wantsLastCut(w *member) bool {
+	return w.assigned && w.open == nil && w.lastCut < m.deal.from && m.anythingNew(w)
 }
 
 // dismiss tells the workers that wanted to go that they may, once their shares are with others or nobody is left to take them.
