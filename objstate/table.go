@@ -144,6 +144,9 @@ func (t *Table) Touch(slot uint32) {
 	}
 }
 
+// Untouched tells whether a slot in use was never marked as changed since it was given out.
+func (t *Table) Untouched(slot uint32) bool { return t.flags[slot] == 0 }
+
 // Delete removes a slot in use.
 func (t *Table) Delete(slot uint32) {
 	if t.flags[slot]&flagStored != 0 {

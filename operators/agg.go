@@ -19,12 +19,21 @@ type aggregate interface {
 	accumulators() []arrow.Field
 	// bind sets the input of the next updates.
 	bind(b *batch.Batch)
-	// update adds rows to slots, and appends to bad the positions in rows of those that it cannot take.
-	update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int
-	// undo takes back the update of one row. Only aggregates whose update may refuse rows are asked.
-	undo(t *objstate.Table, at int, row int32, slot uint32)
+	// update adds rows to slots.
+	update(t *objstate.Table, at int, rows []int32, slots []uint32)
 	// emit appends the result of a slot to column col of the output.
 	emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int)
+}
+
+// bounded is an aggregate that cannot take every row. Its update wraps around, so that revert can take it back.
+type bounded interface {
+	aggregate
+	// held tells whether the last update stayed within bounds.
+	held() bool
+	// revert takes back the last update, which was of the same rows and slots.
+	revert(t *objstate.Table, at int, rows []int32, slots []uint32)
+	// fits tells whether a slot can take a row.
+	fits(t *objstate.Table, at int, row int32, slot uint32) bool
 }
 
 // newAggregate returns the aggregate a over the columns of in.
@@ -46,7 +55,7 @@ func newAggregate(a sabot.Agg, in *arrow.Schema) (aggregate, error) {
 		if floats {
 			return &floatSum{col: idx[0], mean: mean}, nil
 		}
-		return &intSum{col: idx[0], mean: mean}, nil
+		return &intSum{col: idx[0], mean: mean, unsigned: t.ID() == arrow.UINT64}, nil
 	}
 	e := extreme{col: idx[0], typ: t, timed: a.Func == sabot.FirstAgg || a.Func == sabot.LastAgg, greatest: a.Func == sabot.MaxAgg || a.Func == sabot.LastAgg}
 	switch {
@@ -63,14 +72,8 @@ var (
 	float64Type = arrow.PrimitiveTypes.Float64
 )
 
-// never is for aggregates that take every row.
-type never struct{}
-
-func (never) undo(*objstate.Table, int, int32, uint32) {}
-
 // countAgg counts rows, or values of a column.
 type countAgg struct {
-	never
 	col   int
 	nulls arrow.Array // nil: there are none
 }
@@ -84,14 +87,13 @@ func (a *countAgg) bind(b *batch.Batch) {
 	}
 }
 
-func (a *countAgg) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *countAgg) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	n := t.Cols[at].Ints
 	for k, s := range slots {
 		if a.nulls == nil || a.nulls.IsValid(int(rows[k])) {
 			n[s]++
 		}
 	}
-	return bad
 }
 
 func (a *countAgg) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int) {
@@ -100,10 +102,12 @@ func (a *countAgg) emit(t *objstate.Table, at int, slot uint32, out *batch.Build
 
 // intSum is the sum or mean of integers.
 type intSum struct {
-	col  int
-	mean bool
-	v    []int64
-	null arrow.Array
+	col      int
+	mean     bool
+	unsigned bool // values are uint64 by their bits: those beyond int64 do not fit
+	v        []int64
+	null     arrow.Array
+	over     int64 // negative: the last update wrapped around
 }
 
 func (a *intSum) accumulators() []arrow.Field {
@@ -112,42 +116,44 @@ func (a *intSum) accumulators() []arrow.Field {
 
 func (a *intSum) bind(b *batch.Batch) { a.v, a.null = integers(b.Cols[a.col]) }
 
-func (a *intSum) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *intSum) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	sums, n := t.Cols[at].Ints, t.Cols[at+1].Ints
-	if a.null == nil {
-		for k, s := range slots {
-			v, old := a.v[rows[k]], sums[s]
-			sum := old + v
-			if (sum^old)&(sum^v) < 0 {
-				bad = append(bad, k)
-				continue
-			}
-			sums[s] = sum
-			n[s]++
-		}
-		return bad
-	}
+	over, large := int64(0), int64(0)
 	for k, s := range slots {
-		if a.null.IsNull(int(rows[k])) {
+		if a.null != nil && a.null.IsNull(int(rows[k])) {
 			continue
 		}
 		v, old := a.v[rows[k]], sums[s]
 		sum := old + v
-		if (sum^old)&(sum^v) < 0 {
-			bad = append(bad, k)
-			continue
-		}
+		over |= (sum ^ old) & (sum ^ v)
+		large |= v
 		sums[s] = sum
 		n[s]++
 	}
-	return bad
+	if a.unsigned {
+		over |= large
+	}
+	a.over = over
 }
 
-func (a *intSum) undo(t *objstate.Table, at int, row int32, slot uint32) {
-	if a.null == nil || a.null.IsValid(int(row)) {
-		t.Cols[at].Ints[slot] -= a.v[row]
-		t.Cols[at+1].Ints[slot]--
+func (a *intSum) held() bool { return a.over >= 0 }
+
+func (a *intSum) revert(t *objstate.Table, at int, rows []int32, slots []uint32) {
+	for k, s := range slots {
+		if a.null == nil || a.null.IsValid(int(rows[k])) {
+			t.Cols[at].Ints[s] -= a.v[rows[k]]
+			t.Cols[at+1].Ints[s]--
+		}
 	}
+}
+
+func (a *intSum) fits(t *objstate.Table, at int, row int32, slot uint32) bool {
+	if a.null != nil && a.null.IsNull(int(row)) {
+		return true
+	}
+	v, old := a.v[row], t.Cols[at].Ints[slot]
+	sum := old + v
+	return (sum^old)&(sum^v) >= 0 && !(a.unsigned && v < 0)
 }
 
 func (a *intSum) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int) {
@@ -164,7 +170,6 @@ func (a *intSum) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder
 
 // floatSum is the sum or mean of floats.
 type floatSum struct {
-	never
 	col  int
 	mean bool
 	v    []float64
@@ -177,7 +182,7 @@ func (a *floatSum) accumulators() []arrow.Field {
 
 func (a *floatSum) bind(b *batch.Batch) { a.v, a.null = floatsOf(b.Cols[a.col]) }
 
-func (a *floatSum) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *floatSum) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	sums, n := t.Cols[at].Floats, t.Cols[at+1].Ints
 	for k, s := range slots {
 		if a.null == nil || a.null.IsValid(int(rows[k])) {
@@ -185,7 +190,6 @@ func (a *floatSum) update(t *objstate.Table, at int, rows []int32, slots []uint3
 			n[s]++
 		}
 	}
-	return bad
 }
 
 func (a *floatSum) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int) {
@@ -202,7 +206,6 @@ func (a *floatSum) emit(t *objstate.Table, at int, slot uint32, out *batch.Build
 
 // extreme is what min, max, first and last share: a value that another replaces when it is better, by event time first where timed.
 type extreme struct {
-	never
 	col      int
 	typ      arrow.DataType
 	timed    bool
@@ -249,7 +252,7 @@ func (a *intExtreme) bind(b *batch.Batch) {
 	a.bindTimes(b)
 }
 
-func (a *intExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *intExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	values, valid, times := t.Cols[at].Ints, t.Cols[at].Valid, t.Cols[at+1].Ints
 	if a.null == nil && !a.timed && a.typ.ID() != arrow.UINT64 { // the frequent case: min or max without nulls
 		for k, s := range slots {
@@ -258,7 +261,7 @@ func (a *intExtreme) update(t *objstate.Table, at int, rows []int32, slots []uin
 				values[s], valid[s] = v, true
 			}
 		}
-		return bad
+		return
 	}
 	unsigned := a.typ.ID() == arrow.UINT64
 	for k, s := range slots {
@@ -275,7 +278,6 @@ func (a *intExtreme) update(t *objstate.Table, at int, rows []int32, slots []uin
 			values[s], valid[s], times[s] = v, true, now
 		}
 	}
-	return bad
 }
 
 func (a *intExtreme) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int) {
@@ -302,7 +304,7 @@ func (a *floatExtreme) bind(b *batch.Batch) {
 	a.bindTimes(b)
 }
 
-func (a *floatExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *floatExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	values, valid, times := t.Cols[at].Floats, t.Cols[at].Valid, t.Cols[at+1].Ints
 	for k, s := range slots {
 		r := rows[k]
@@ -314,7 +316,6 @@ func (a *floatExtreme) update(t *objstate.Table, at int, rows []int32, slots []u
 			values[s], valid[s], times[s] = v, true, now
 		}
 	}
-	return bad
 }
 
 func compareFloats(a, b float64) int {
@@ -361,7 +362,7 @@ func (a *textExtreme) bind(b *batch.Batch) {
 	a.bindTimes(b)
 }
 
-func (a *textExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32, bad []int) []int {
+func (a *textExtreme) update(t *objstate.Table, at int, rows []int32, slots []uint32) {
 	values, valid, times := t.Cols[at].Texts, t.Cols[at].Valid, t.Cols[at+1].Ints
 	for k, s := range slots {
 		r := rows[k]
@@ -373,7 +374,6 @@ func (a *textExtreme) update(t *objstate.Table, at int, rows []int32, slots []ui
 			values[s], valid[s], times[s] = strings.Clone(v), true, now
 		}
 	}
-	return bad
 }
 
 func (a *textExtreme) emit(t *objstate.Table, at int, slot uint32, out *batch.Builder, col int) {

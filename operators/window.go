@@ -32,8 +32,9 @@ type window struct {
 	slide    int64
 	lateness int64
 	aggs     []aggregate
-	at       []int // first accumulator of each aggregate
-	paneCol  int   // counts how often a window fired again; -1 without lateness
+	bounded  []bounded // by aggregate; nil: it takes every row
+	at       []int     // first accumulator of each aggregate
+	paneCol  int       // counts how often a window fired again; -1 without lateness
 	schema   segment.Schema
 	state    objstate.Handle
 	low      sabot.Micros
@@ -48,14 +49,14 @@ type window struct {
 	hashes  []uint64
 	keys    rowkey.Column
 
-	rows  []int32
-	slots []uint32
-	again map[int64]map[uint32]bool // windows and slots that late rows have changed in this batch
+	rows   []int32 // collected
+	takers []taker
+	again  map[int64]map[uint32]bool // windows and slots that late rows have changed in this batch
 }
 
 // NewWindow returns a windowed aggregation. Windows are [start, end), aligned to the epoch. A window fires when the watermark reaches its end;
 // with lateness once more for each batch of rows that come while the watermark is below end + lateness. A row none of whose windows is still
-// kept is late. Integer sums that would overflow refuse the row.
+// kept is late. A row with which some integer sum would overflow goes to dead letters and counts in no window.
 func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
 	w := &window{cfg: cfg, size: cfg.Spec.Size.Microseconds(), slide: cfg.Spec.Slide.Microseconds(), lateness: cfg.Spec.Lateness.Microseconds(),
 		paneCol: -1, low: store.Watermark(), open: map[int64]*objstate.Table{}, out: batch.NewBuilder(cfg.Out), keys: rowkey.Column{Offsets: []int32{0}}}
@@ -65,6 +66,8 @@ func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
 			return nil, fmt.Errorf("aggregate %q: %w", a.Name, err)
 		}
 		w.aggs = append(w.aggs, agg)
+		sums, _ := agg.(bounded)
+		w.bounded = append(w.bounded, sums)
 		w.at = append(w.at, len(w.schema))
 		for _, f := range agg.accumulators() {
 			f.Name = fmt.Sprintf("%d.%s", i, f.Name)
@@ -151,58 +154,133 @@ func (w *window) Batch(b *batch.Batch, out Collector) error {
 
 // add adds the collected rows, whose times lie in one slide from cell on, to each of their windows that is still kept.
 func (w *window) add(b *batch.Batch, cell int64, out Collector) (late bool, err error) {
-	kept, late := int64(w.kept(w.low)), true
+	kept := int64(w.kept(w.low))
+	w.takers = w.takers[:0]
 	for end := cell + w.slide; end <= cell+w.size; end += w.slide {
-		if w.low != sabot.NoTime && end <= kept {
-			continue
-		}
-		late = false
-		if err := w.addTo(b, end, out); err != nil {
-			return false, err
+		if w.low == sabot.NoTime || end > kept {
+			w.take(b, end)
 		}
 	}
-	return late, nil
-}
-
-func (w *window) addTo(b *batch.Batch, end int64, out Collector) error {
-	t := w.table(end)
-	w.slots = slices.Grow(w.slots[:0], len(w.rows))[:len(w.rows)]
-	t.UpsertBatch(b.Hashes, b.Keys, w.rows, w.slots)
-	rows, slots := w.rows, w.slots
-	for i, a := range w.aggs {
-		bad := a.update(t, w.at[i], rows, slots, nil)
-		if len(bad) == 0 {
-			continue
-		}
-		for _, k := range bad {
-			for j := range w.aggs[:i] {
-				w.aggs[j].undo(t, w.at[j], rows[k], slots[k])
-			}
-			reason := fmt.Sprintf("the sum of column %q overflows in the window that ends at %s", w.cfg.Spec.Aggs[i].Column, sabot.Micros(end).Time())
-			if err := out.Dead(b, int(rows[k]), reason); err != nil {
-				return err
+	if len(w.takers) == 0 {
+		return true, nil
+	}
+	rows, err := w.sum(b, out)
+	if err != nil {
+		return false, err
+	}
+	for i := range w.takers {
+		x := &w.takers[i]
+		for k, a := range w.aggs {
+			if w.bounded[k] == nil {
+				a.update(x.t, w.at[k], rows, x.slots)
 			}
 		}
-		rows, slots = drop(rows, bad), drop(slots, bad)
-	}
-	for _, s := range slots {
-		t.Touch(s)
-	}
-	if w.low != sabot.NoTime && end <= int64(w.low) {
-		w.changed(end, slots)
-	}
-	return nil
-}
-
-// drop returns v without the positions of bad, which ascend.
-func drop[T any](v []T, bad []int) []T {
-	out := make([]T, 0, len(v))
-	for i, x := range v {
-		if _, is := slices.BinarySearch(bad, i); !is {
-			out = append(out, x)
+		for _, s := range x.slots {
+			x.t.Touch(s)
+		}
+		for _, s := range x.refused {
+			if x.t.InUse(s) && x.t.Untouched(s) {
+				x.t.Delete(s) // only refused rows have its key
+			}
+		}
+		if w.low != sabot.NoTime && x.end <= int64(w.low) {
+			w.changed(x.end, x.slots)
 		}
 	}
-	return out
+	return false, nil
+}
+
+// taker is a window that takes the collected rows.
+type taker struct {
+	end     int64
+	t       *objstate.Table
+	slots   []uint32 // of the rows' keys
+	refused []uint32 // of keys of refused rows
+}
+
+// take makes the window that ends at end a taker of the collected rows.
+func (w *window) take(b *batch.Batch, end int64) {
+	n := len(w.takers)
+	w.takers = slices.Grow(w.takers, 1)[:n+1] // with the memory of a former taker
+	x := &w.takers[n]
+	x.end, x.t, x.refused = end, w.table(end), x.refused[:0]
+	x.slots = slices.Grow(x.slots[:0], len(w.rows))[:len(w.rows)]
+	x.t.UpsertBatch(b.Hashes, b.Keys, w.rows, x.slots)
+}
+
+// sum updates the aggregates that cannot take every row. A row that does not fit somewhere is given up and counts nowhere: sum returns the
+// rows that are left, and leaves their slots to the takers.
+func (w *window) sum(b *batch.Batch, out Collector) (rows []int32, err error) {
+	for i := range w.takers {
+		for k, a := range w.bounded {
+			if a == nil {
+				continue
+			}
+			a.update(w.takers[i].t, w.at[k], w.rows, w.takers[i].slots)
+			if !a.held() {
+				w.revert(i, k)
+				return w.sumEach(b, out)
+			}
+		}
+	}
+	return w.rows, nil
+}
+
+// revert takes back the updates of bounded aggregates up to aggregate last of taker n.
+func (w *window) revert(n, last int) {
+	for i := range w.takers[:n+1] {
+		for k, a := range w.bounded {
+			if a != nil && (i < n || k <= last) {
+				a.revert(w.takers[i].t, w.at[k], w.rows, w.takers[i].slots)
+			}
+		}
+	}
+}
+
+// sumEach does what sum does, row by row.
+func (w *window) sumEach(b *batch.Batch, out Collector) (rows []int32, err error) {
+	rows = make([]int32, 0, len(w.rows))
+	for j, r := range w.rows {
+		reason := w.tooLarge(j)
+		if reason != "" {
+			if err := out.Dead(b, int(r), reason); err != nil {
+				return nil, err
+			}
+		}
+		for i := range w.takers {
+			x := &w.takers[i]
+			s := x.slots[j]
+			if reason != "" {
+				x.refused = append(x.refused, s)
+				continue
+			}
+			x.slots[len(rows)] = s
+			for k, a := range w.bounded {
+				if a != nil {
+					a.update(x.t, w.at[k], w.rows[j:j+1], x.slots[len(rows):len(rows)+1])
+				}
+			}
+		}
+		if reason == "" {
+			rows = append(rows, r)
+		}
+	}
+	for i := range w.takers {
+		w.takers[i].slots = w.takers[i].slots[:len(rows)]
+	}
+	return rows, nil
+}
+
+// tooLarge returns why collected row j does not fit; empty: it does.
+func (w *window) tooLarge(j int) string {
+	for _, x := range w.takers {
+		for k, a := range w.bounded {
+			if a != nil && !a.fits(x.t, w.at[k], w.rows[j], x.slots[j]) {
+				return fmt.Sprintf("the sum of column %q overflows in the window that ends at %s", w.cfg.Spec.Aggs[k].Column, sabot.Micros(x.end).Time())
+			}
+		}
+	}
+	return ""
 }
 
 // table returns the table of the window that ends at end.
@@ -292,6 +370,9 @@ func (w *window) Watermark(low sabot.Micros, out Collector) error {
 func (w *window) fire(end int64, out Collector) error {
 	t := w.open[end]
 	for s := range uint32(t.Slots()) {
+		if !t.InUse(s) {
+			continue
+		}
 		if err := w.emit(t, s, end); err != nil {
 			return err
 		}
