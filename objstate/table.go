@@ -153,6 +153,11 @@ func (t *Table) Delete(slot uint32) {
 		hash, key, suffix := t.expanded(slot)
 		t.gone = append(t.gone, goneKey{hash, bytes.Clone(key), bytes.Clone(suffix)})
 	}
+	t.remove(slot)
+}
+
+// remove removes a slot in use and its values. Who goes through the columns finds no value in a slot that has no key.
+func (t *Table) remove(slot uint32) {
 	t.flags[slot] = 0 // what is left of it in dirty is passed over
 	for i := range t.Cols {
 		t.Cols[i].Zero(slot)
@@ -215,8 +220,7 @@ func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
 func (t *Table) LoadRow(hash uint64, key []byte, rows *segment.Rows, i int) {
 	if rows.Ops[i] == segment.Delete {
 		if slot := t.Lookup(hash, key); slot != NoSlot {
-			t.flags[slot] = 0
-			t.Index.Delete(slot)
+			t.remove(slot)
 		}
 		return
 	}
