@@ -120,6 +120,7 @@ type cell[T any] struct {
 	valueCell
 	values func() []T // the column, whose memory moves as it grows
 	log    []cellChange[T]
+	cursor int // of sweeping
 }
 
 type cellChange[T any] struct {
@@ -218,8 +219,8 @@ func (c *cell[T]) forget() { c.log = c.log[:0] }
 // sweep clears expired values among a few slots, a different few each time. The watermark is what has certainly passed.
 func (c *cell[T]) sweep(n int) {
 	for range min(n, c.p.keys.Slots()) {
-		c.p.cursor = (c.p.cursor + 1) % c.p.keys.Slots()
-		slot := uint32(c.p.cursor)
+		c.cursor = (c.cursor + 1) % c.p.keys.Slots()
+		slot := uint32(c.cursor)
 		if c.has(slot) && c.ttl.expired(c.used(slot), c.p.low) {
 			c.p.holds[slot]++ // so that clear leaves the slot to release
 			c.clear(slot)

@@ -35,7 +35,6 @@ type process struct {
 	proc    *timerState
 	fire    []func(time.Time) error // by timer id
 	ttls    []sweeper
-	cursor  int // of sweeping the key table
 	low     sabot.Micros
 
 	// The call at hand.
