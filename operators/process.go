@@ -263,6 +263,9 @@ func (p *process) NextTick() (sabot.Micros, bool) {
 		return 0, p.proc != nil // what was stored is not known yet: look at once
 	}
 	at, ok := p.proc.set.Next()
+	if at == sabot.MaxMicros {
+		return 0, false // it is dropped at the end of input
+	}
 	return at + 1, ok
 }
 
