@@ -36,6 +36,7 @@ type process struct {
 	fire    []func(time.Time) error // by timer id
 	ttls    []sweeper
 	low     sabot.Micros
+	past    bool // a call has set a timer of event time that is due already
 
 	// The call at hand.
 	slot    uint32
@@ -115,13 +116,13 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 				return err
 			}
 		}
-		return p.end(out)
+		if err := p.end(out); err != nil {
+			return err
+		}
+		return p.overdue(out)
 	})
 	p.slot = objstate.NoSlot
 	if err != nil {
-		return err
-	}
-	if err := p.due(p.low, out); err != nil { // set in the past
 		return err
 	}
 	return p.flush(out)
@@ -207,6 +208,15 @@ func (p *process) due(w sabot.Micros, out Collector) error {
 	return p.fireAll(p.event, w, out)
 }
 
+// overdue fires what a call has set in the past. It does so before the next call: how rows come in batches makes no difference.
+func (p *process) overdue(out Collector) error {
+	if !p.past {
+		return nil
+	}
+	p.past = false
+	return p.due(p.low, out)
+}
+
 // fireAll calls the timers that are due, also those that they set themselves.
 func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
 	for {
@@ -228,6 +238,11 @@ func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
 		}
 		if err := p.end(out); err != nil {
 			return err
+		}
+		if s == p.proc {
+			if err := p.overdue(out); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -399,7 +414,11 @@ type timerCell struct {
 
 // Set implements sabot.TimerCell.
 func (c *timerCell) Set(at sabot.Micros) {
-	c.s.add(timers.Timer{At: at, Slot: c.s.p.slot, ID: c.id}, true)
+	p := c.s.p
+	c.s.add(timers.Timer{At: at, Slot: p.slot, ID: c.id}, true)
+	if c.s == p.event && (at < p.low || p.low == sabot.MaxMicros) {
+		p.past = true
+	}
 }
 
 // Cancel implements sabot.TimerCell.
