@@ -67,6 +67,15 @@ func bucketOf(at sabot.Micros) int64 {
 	return b
 }
 
+// compare orders timers as they fire. Those of one time go by id: a set that was read back fires the timers of a key as the one that was
+// stored would have. Between keys the order is free.
+func compare(x, y Timer) int {
+	if x.At != y.At {
+		return cmp.Compare(x.At, y.At)
+	}
+	return cmp.Compare(x.ID, y.ID)
+}
+
 func (s *Set) insert(t Timer) {
 	n := bucketOf(t.At)
 	b := s.buckets[n]
@@ -76,7 +85,7 @@ func (s *Set) insert(t Timer) {
 		i, _ := slices.BinarySearch(s.order, n)
 		s.order = slices.Insert(s.order, i, n)
 	}
-	if last := len(b.timers) - 1; last >= b.next && b.timers[last].At > t.At {
+	if last := len(b.timers) - 1; last >= b.next && compare(b.timers[last], t) > 0 {
 		b.sorted = false
 	}
 	b.timers = append(b.timers, t)
@@ -89,12 +98,12 @@ func (s *Set) Remove(t Timer) (was, stored bool) {
 	return ok, st.stored
 }
 
-// Pop removes and returns the earliest timer that is due: before w, or at w == sabot.MaxMicros any. Of one time, in the order of setting.
+// Pop removes and returns the earliest timer that is due: before w, or at w == sabot.MaxMicros any. Of one time, by id.
 func (s *Set) Pop(w sabot.Micros) (t Timer, stored, ok bool) {
 	for len(s.order) > 0 {
 		b := s.buckets[s.order[0]]
 		if !b.sorted {
-			slices.SortStableFunc(b.timers[b.next:], func(x, y Timer) int { return cmp.Compare(x.At, y.At) })
+			slices.SortFunc(b.timers[b.next:], compare)
 			b.sorted = true
 		}
 		for b.next < len(b.timers) {
