@@ -19,7 +19,8 @@ func windowInput(key arrow.DataType) *arrow.Schema {
 	f := func(name string, t arrow.DataType) arrow.Field {
 		return arrow.Field{Name: name, Type: t, Nullable: true}
 	}
-	return arrow.NewSchema([]arrow.Field{f("key", key), f("i", int64Type), f("j", int64Type), f("d", arrow.PrimitiveTypes.Int32), f("u", arrow.PrimitiveTypes.Uint64),
+	return arrow.NewSchema([]arrow.Field{f("key", key),
+		f("i", int64Type), f("j", int64Type), f("d", arrow.PrimitiveTypes.Int32), f("u", arrow.PrimitiveTypes.Uint64),
 		f("f", float64Type), f("s", arrow.BinaryTypes.String), f("b", arrow.FixedWidthTypes.Boolean), f("t", timestampType)}, nil)
 }
 
