@@ -1,0 +1,165 @@
+package timers
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/sabot-stream/sabot"
+)
+
+// list is a Set as a sorted slice.
+type list struct {
+	timers []Timer
+	stored map[Timer]bool
+}
+
+func (l *list) add(t Timer) bool {
+	if slices.Contains(l.timers, t) {
+		return false
+	}
+	i := 0
+	for i < len(l.timers) && (l.timers[i].At < t.At || l.timers[i].At == t.At && l.timers[i].ID <= t.ID) {
+		i++
+	}
+	l.timers = slices.Insert(l.timers, i, t)
+	delete(l.stored, t)
+	return true
+}
+
+func (l *list) remove(t Timer) (was, stored bool) {
+	i := slices.Index(l.timers, t)
+	if i < 0 {
+		return false, false
+	}
+	l.timers = slices.Delete(l.timers, i, i+1)
+	return true, l.stored[t]
+}
+
+// changes returns what the stored state does not have, and counts it as stored.
+func (l *list) changes() (out []Timer) {
+	for _, t := range l.timers {
+		if !l.stored[t] {
+			l.stored[t] = true
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// randomTimer returns one of few timers: around a time, at the edges of buckets, or at the ends of time.
+func randomTimer(r *rand.Rand, around sabot.Micros) Timer {
+	at := around + sabot.Micros(r.Int64N(40)-10)
+	switch r.IntN(6) {
+	case 0:
+		at = (around/bucketWidth+sabot.Micros(r.Int64N(5)-1))*bucketWidth + sabot.Micros(r.Int64N(3)-1)
+	case 1:
+		if r.IntN(5) == 0 {
+			at = []sabot.Micros{sabot.MaxMicros, sabot.MaxMicros - 1, sabot.NoTime + 1}[r.IntN(3)]
+		}
+	}
+	return Timer{At: at, Slot: uint32(r.IntN(3)), ID: uint8(r.IntN(3))}
+}
+
+func TestSetAgainstSortedSlice(t *testing.T) {
+	seeds := uint64(300)
+	if testing.Short() {
+		seeds = 30
+	}
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(seed, 3))
+		s, want := NewSet(), &list{stored: map[Timer]bool{}}
+		low := sabot.Micros(r.Int64N(4*bucketWidth) - 2*bucketWidth)
+		for step := range 300 {
+			name := fmt.Sprintf("seed %d, step %d", seed, step)
+			x := randomTimer(r, low)
+			if len(want.timers) > 0 && r.IntN(3) == 0 {
+				x = want.timers[r.IntN(len(want.timers))]
+			}
+			switch r.IntN(12) {
+			case 0, 1, 2, 3, 4:
+				if got, want := s.Add(x), want.add(x); got != want {
+					t.Fatalf("%s: Add(%v) is %v, want %v", name, x, got, want)
+				}
+			case 5, 6, 7:
+				was, stored := s.Remove(x)
+				if wantWas, wantStored := want.remove(x); was != wantWas || stored != wantStored {
+					t.Fatalf("%s: Remove(%v) is %v %v, want %v %v", name, x, was, stored, wantWas, wantStored)
+				}
+			case 8:
+				s.Load(x)
+				want.add(x)
+				want.stored[x] = true
+			case 9:
+				sameChanges(t, name, s, want)
+			default:
+				low += sabot.Micros(r.Int64N(20))
+				if r.IntN(10) == 0 {
+					low += sabot.Micros(r.Int64N(2 * bucketWidth))
+				}
+				w := low
+				if r.IntN(60) == 0 {
+					w = sabot.MaxMicros
+				}
+				for n := 1 + r.IntN(20); n > 0 && popSame(t, name, s, want, w); n-- {
+				}
+			}
+			sameView(t, name, s, want, x)
+		}
+		for popSame(t, fmt.Sprintf("seed %d, end", seed), s, want, sabot.MaxMicros) {
+		}
+		if n := s.Len(); n != 0 {
+			t.Fatalf("seed %d: %d timers are left at the end, want 0", seed, n)
+		}
+	}
+}
+
+// popSame pops from both, and tells whether there was one. Of one time and id the slot is free.
+func popSame(t *testing.T, name string, s *Set, l *list, w sabot.Micros) bool {
+	t.Helper()
+	got, stored, ok := s.Pop(w)
+	due := len(l.timers) > 0 && (l.timers[0].At < w || w == sabot.MaxMicros)
+	if ok != due {
+		t.Fatalf("%s: Pop(%d) is %v %v, want %v of %v", name, w, got, ok, due, l.timers)
+	}
+	if !ok {
+		return false
+	}
+	if first := l.timers[0]; got.At != first.At || got.ID != first.ID {
+		t.Fatalf("%s: Pop(%d) is %v, want %v", name, w, got, first)
+	}
+	if was, wantStored := l.remove(got); !was || stored != wantStored {
+		t.Fatalf("%s: Pop(%d) is %v, stored %v; want it set %v, stored %v", name, w, got, stored, was, wantStored)
+	}
+	return true
+}
+
+func sameChanges(t *testing.T, name string, s *Set, l *list) {
+	t.Helper()
+	var got []Timer
+	s.Changes(func(x Timer) { got = append(got, x) })
+	want := l.changes()
+	for _, v := range [][]Timer{got, want} {
+		slices.SortFunc(v, func(a, b Timer) int { return cmp.Or(compare(a, b), cmp.Compare(a.Slot, b.Slot)) })
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("%s: Changes are %v, want %v", name, got, want)
+	}
+}
+
+// sameView compares what can be seen without a change.
+func sameView(t *testing.T, name string, s *Set, l *list, x Timer) {
+	t.Helper()
+	if got, want := s.Len(), len(l.timers); got != want {
+		t.Fatalf("%s: Len is %d, want %d", name, got, want)
+	}
+	if got, want := s.Has(x), slices.Contains(l.timers, x); got != want {
+		t.Fatalf("%s: Has(%v) is %v, want %v", name, x, got, want)
+	}
+	at, ok := s.Next()
+	if ok != (len(l.timers) > 0) || ok && at != l.timers[0].At {
+		t.Fatalf("%s: Next is %d %v, want the first of %v", name, at, ok, l.timers)
+	}
+}
