@@ -22,6 +22,10 @@ type Proc[K, In, Out any] struct {
 	key   func() K
 	onRow func(In) error
 	names map[string]bool
+
+	// The rows at hand: here, since on the stack they would escape, at an allocation each.
+	row      In
+	emitting Out
 }
 
 // Process runs a process function on the rows of each key, in the order in which they come. Its state hangs on the name.
@@ -38,7 +42,10 @@ func Process[K, In, Out any](k *Keyed, name string, setup func(*Proc[K, In, Out]
 func (p *Proc[K, In, Out]) OnRow(f func(In) error) { p.onRow = f }
 
 // Emit adds a row to the output, with the event time of the row or timer at hand.
-func (p *Proc[K, In, Out]) Emit(o Out) { p.out.Append(&o) }
+func (p *Proc[K, In, Out]) Emit(o Out) {
+	p.emitting = o
+	p.out.Append(&p.emitting)
+}
 
 // Key returns the current key.
 func (p *Proc[K, In, Out]) Key() K { return p.key() }
@@ -286,11 +293,10 @@ func (p *Proc[K, In, Out]) Reset(columns []arrow.Array) error { return p.in.Rese
 
 // Row implements RowHandler.
 func (p *Proc[K, In, Out]) Row(i int) error {
-	var in In
-	if err := p.in.Decode(i, &in); err != nil {
+	if err := p.in.Decode(i, &p.row); err != nil {
 		return err
 	}
-	return p.onRow(in)
+	return p.onRow(p.row)
 }
 
 // Emitted implements RowHandler.
@@ -318,6 +324,13 @@ func keyReader[K any](in *arrow.Schema, key []string, h Host) (func() K, error) 
 			return func() (k K) {
 				s, _ := h.Key(0).(string)
 				*any(&k).(*string) = s
+				return k
+			}, nil
+		}
+		if t == reflect.TypeFor[int64]() {
+			return func() (k K) {
+				n, _ := h.Key(0).(int64)
+				*any(&k).(*int64) = n
 				return k
 			}, nil
 		}

@@ -85,7 +85,10 @@ func (f rowFunc[In, Out]) Open(in *arrow.Schema) (RowFuncLane, error) {
 	if l.out, err = row.NewEncoder[Out](); err != nil {
 		return nil, err
 	}
-	l.emit = func(o Out) { l.out.Append(&o) }
+	l.emit = func(o Out) {
+		l.emitting = o
+		l.out.Append(&l.emitting)
+	}
 	return l, nil
 }
 
@@ -94,14 +97,17 @@ type rowFuncLane[In, Out any] struct {
 	f    func(In, func(Out)) error
 	out  *row.Encoder[Out]
 	emit func(Out)
+
+	// The rows at hand: here, since on the stack of Row they would escape, at an allocation each.
+	in       In
+	emitting Out
 }
 
 func (l *rowFuncLane[In, Out]) Row(i int) error {
-	var in In
-	if err := l.Decode(i, &in); err != nil {
+	if err := l.Decode(i, &l.in); err != nil {
 		return err
 	}
-	return l.f(in, l.emit)
+	return l.f(l.in, l.emit)
 }
 
 func (l *rowFuncLane[In, Out]) Emitted() int         { return l.out.Len() }
@@ -122,20 +128,20 @@ func (f filterFunc[In]) Bind(in *arrow.Schema) ([]string, error) {
 
 func (f filterFunc[In]) Open(in *arrow.Schema) (FilterLane, error) {
 	d, err := row.NewDecoder[In](in)
-	return &filterLane[In]{d, f.f}, err
+	return &filterLane[In]{Decoder: d, f: f.f}, err
 }
 
 type filterLane[In any] struct {
 	*row.Decoder[In]
-	f func(In) (bool, error)
+	f  func(In) (bool, error)
+	in In // the row at hand, as in rowFuncLane
 }
 
 func (l *filterLane[In]) Keep(i int) (bool, error) {
-	var in In
-	if err := l.Decode(i, &in); err != nil {
+	if err := l.Decode(i, &l.in); err != nil {
 		return false, err
 	}
-	return l.f(in)
+	return l.f(l.in)
 }
 
 type batchFunc struct {
