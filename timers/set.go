@@ -1,14 +1,10 @@
 package timers
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/sabot-stream/sabot"
 )
-
-// bucketWidth is the span of time whose timers are sorted together, in microseconds.
-const bucketWidth = 60_000_000
 
 // Timer is a timer that is set.
 type Timer struct {
@@ -19,140 +15,110 @@ type Timer struct {
 
 // Set holds timers. One goroutine uses it; the zero Set is not ready.
 type Set struct {
-	set     map[Timer]status
+	table   table
 	buckets map[int64]*bucket
-	order   []int64 // numbers of the buckets, ascending
-	dirty   []Timer // set since the last Changes, perhaps gone since
-}
-
-type status struct{ stored bool }
-
-// bucket holds timers, sorted from next on if sorted says so; cancelled ones are passed over when their turn comes.
-type bucket struct {
-	timers []Timer
-	next   int
-	sorted bool
+	order   []int64  // numbers of the buckets, ascending
+	dirty   []uint32 // nodes set since the last Changes, perhaps gone since, or of another timer
 }
 
 // NewSet returns an empty set.
-func NewSet() *Set { return &Set{set: map[Timer]status{}, buckets: map[int64]*bucket{}} }
+func NewSet() *Set { return &Set{buckets: map[int64]*bucket{}} }
 
 // Len returns the number of timers.
-func (s *Set) Len() int { return len(s.set) }
+func (s *Set) Len() int { return s.table.live }
 
 // Add sets a timer; it tells whether it was not set.
 func (s *Set) Add(t Timer) bool {
-	if _, ok := s.set[t]; ok {
-		return false
+	n, added := s.table.put(t)
+	if added {
+		s.dirty = append(s.dirty, n)
+		s.insert(t, n)
 	}
-	s.set[t] = status{}
-	s.dirty = append(s.dirty, t)
-	s.insert(t)
-	return true
+	return added
 }
 
 // Load sets a timer that the stored state has.
 func (s *Set) Load(t Timer) {
-	if _, ok := s.set[t]; !ok {
-		s.insert(t)
+	n, added := s.table.put(t)
+	if added {
+		s.insert(t, n)
 	}
-	s.set[t] = status{stored: true}
+	s.table.nodes[n].state = stored
 }
 
-func bucketOf(at sabot.Micros) int64 {
-	b := int64(at) / bucketWidth
-	if at < 0 && int64(at)%bucketWidth != 0 {
-		b--
-	}
-	return b
-}
-
-// compare orders timers as they fire. Those of one time go by id: a set that was read back fires the timers of a key as the one that was
-// stored would have. Between keys the order is free.
-func compare(x, y Timer) int {
-	if x.At != y.At {
-		return cmp.Compare(x.At, y.At)
-	}
-	return cmp.Compare(x.ID, y.ID)
-}
-
-func (s *Set) insert(t Timer) {
-	n := bucketOf(t.At)
-	b := s.buckets[n]
+func (s *Set) insert(t Timer, n uint32) {
+	k := bucketOf(t.At)
+	b := s.buckets[k]
 	if b == nil {
-		b = &bucket{sorted: true}
-		s.buckets[n] = b
-		i, _ := slices.BinarySearch(s.order, n)
-		s.order = slices.Insert(s.order, i, n)
+		b = &bucket{}
+		s.buckets[k] = b
+		i, _ := slices.BinarySearch(s.order, k)
+		s.order = slices.Insert(s.order, i, k)
 	}
-	if last := len(b.timers) - 1; last >= b.next && compare(b.timers[last], t) > 0 {
-		b.sorted = false
-	}
-	b.timers = append(b.timers, t)
+	b.add(itemOf(t, n))
 }
 
 // Remove cancels a timer. It tells whether the timer was set, and whether the stored state has it.
-func (s *Set) Remove(t Timer) (was, stored bool) {
-	st, ok := s.set[t]
-	delete(s.set, t)
-	return ok, st.stored
+func (s *Set) Remove(t Timer) (was, inStore bool) {
+	n := s.table.find(t)
+	if n == noNode {
+		return false, false
+	}
+	inStore = s.table.nodes[n].state == stored
+	s.table.drop(n)
+	s.buckets[bucketOf(t.At)].cancelled(&s.table)
+	return true, inStore
 }
 
-// Pop removes and returns the earliest timer that is due: before w, or at w == sabot.MaxMicros any. Of one time, by id.
-func (s *Set) Pop(w sabot.Micros) (t Timer, stored, ok bool) {
+// first returns the first item and its bucket, nil when no timer is set.
+func (s *Set) first() (*bucket, item) {
 	for len(s.order) > 0 {
 		b := s.buckets[s.order[0]]
-		if !b.sorted {
-			slices.SortFunc(b.timers[b.next:], compare)
-			b.sorted = true
-		}
-		for b.next < len(b.timers) {
-			t = b.timers[b.next]
-			if t.At >= w && w != sabot.MaxMicros {
-				return t, false, false
-			}
-			b.next++
-			if st, is := s.set[t]; is {
-				delete(s.set, t)
-				return t, st.stored, true
-			}
+		if i, ok := b.first(&s.table); ok {
+			return b, i
 		}
 		delete(s.buckets, s.order[0])
 		s.order = slices.Delete(s.order, 0, 1)
 	}
-	return Timer{}, false, false
+	return nil, 0
+}
+
+// Pop removes and returns the earliest timer that is due: before w, or at w == sabot.MaxMicros any. Of one time, by id: a set that was read back
+// fires the timers of a key as the one that was stored would have. Between keys the order is free.
+func (s *Set) Pop(w sabot.Micros) (t Timer, inStore, ok bool) {
+	b, i := s.first()
+	if b == nil {
+		return Timer{}, false, false
+	}
+	n := &s.table.nodes[i.node()]
+	if n.at >= w && w != sabot.MaxMicros {
+		return Timer{}, false, false
+	}
+	t, inStore = n.timer(), n.state == stored
+	s.table.drop(i.node())
+	b.take(i, &s.table)
+	return t, inStore, true
 }
 
 // Next returns the time of the earliest timer.
 func (s *Set) Next() (at sabot.Micros, ok bool) {
-	for _, n := range s.order {
-		b := s.buckets[n]
-		at, ok = sabot.MaxMicros, false
-		for _, t := range b.timers[b.next:] {
-			if _, is := s.set[t]; is && (t.At < at || !ok) {
-				at, ok = t.At, true
-			}
-		}
-		if ok {
-			return at, true
-		}
+	b, i := s.first()
+	if b == nil {
+		return 0, false
 	}
-	return 0, false
+	return s.table.nodes[i.node()].at, true
 }
 
 // Changes calls put for the timers that have been set since its last call and still are, and counts them as stored.
 func (s *Set) Changes(put func(Timer)) {
-	for _, t := range s.dirty {
-		if st, ok := s.set[t]; ok && !st.stored {
-			s.set[t] = status{stored: true}
-			put(t)
+	for _, k := range s.dirty {
+		if n := &s.table.nodes[k]; n.state == fresh {
+			n.state = stored
+			put(n.timer())
 		}
 	}
 	s.dirty = s.dirty[:0]
 }
 
 // Has tells whether a timer is set.
-func (s *Set) Has(t Timer) bool {
-	_, ok := s.set[t]
-	return ok
-}
+func (s *Set) Has(t Timer) bool { return s.table.find(t) != noNode }

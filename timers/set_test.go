@@ -72,21 +72,31 @@ func TestSetAgainstSortedSlice(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		s, want := NewSet(), &list{stored: map[Timer]bool{}}
 		low := sabot.Micros(r.Int64N(4*bucketWidth) - 2*bucketWidth)
+		burst := 1 + r.IntN(2)*r.IntN(40)
+		pick := func() Timer {
+			if len(want.timers) > 0 && r.IntN(3) == 0 {
+				return want.timers[r.IntN(len(want.timers))]
+			}
+			return randomTimer(r, low)
+		}
 		for step := range 300 {
 			name := fmt.Sprintf("seed %d, step %d", seed, step)
-			x := randomTimer(r, low)
-			if len(want.timers) > 0 && r.IntN(3) == 0 {
-				x = want.timers[r.IntN(len(want.timers))]
-			}
+			x := pick()
 			switch r.IntN(12) {
 			case 0, 1, 2, 3, 4:
-				if got, want := s.Add(x), want.add(x); got != want {
-					t.Fatalf("%s: Add(%v) is %v, want %v", name, x, got, want)
+				for range burst {
+					x = pick()
+					if got, want := s.Add(x), want.add(x); got != want {
+						t.Fatalf("%s: Add(%v) is %v, want %v", name, x, got, want)
+					}
 				}
 			case 5, 6, 7:
-				was, stored := s.Remove(x)
-				if wantWas, wantStored := want.remove(x); was != wantWas || stored != wantStored {
-					t.Fatalf("%s: Remove(%v) is %v %v, want %v %v", name, x, was, stored, wantWas, wantStored)
+				for range burst {
+					x = pick()
+					was, stored := s.Remove(x)
+					if wantWas, wantStored := want.remove(x); was != wantWas || stored != wantStored {
+						t.Fatalf("%s: Remove(%v) is %v %v, want %v %v", name, x, was, stored, wantWas, wantStored)
+					}
 				}
 			case 8:
 				s.Load(x)
@@ -142,7 +152,9 @@ func sameChanges(t *testing.T, name string, s *Set, l *list) {
 	s.Changes(func(x Timer) { got = append(got, x) })
 	want := l.changes()
 	for _, v := range [][]Timer{got, want} {
-		slices.SortFunc(v, func(a, b Timer) int { return cmp.Or(compare(a, b), cmp.Compare(a.Slot, b.Slot)) })
+		slices.SortFunc(v, func(a, b Timer) int {
+			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Slot, b.Slot))
+		})
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%s: Changes are %v, want %v", name, got, want)
@@ -161,5 +173,20 @@ func sameView(t *testing.T, name string, s *Set, l *list, x Timer) {
 	at, ok := s.Next()
 	if ok != (len(l.timers) > 0) || ok && at != l.timers[0].At {
 		t.Fatalf("%s: Next is %d %v, want the first of %v", name, at, ok, l.timers)
+	}
+}
+
+// A timer that is set and cancelled over and over takes no more memory than one: its time, such as the end of time, may never come.
+func TestCancelledTimersGo(t *testing.T) {
+	s := NewSet()
+	s.Add(Timer{At: sabot.MaxMicros, Slot: 1})
+	for range 10_000 {
+		s.Add(Timer{At: sabot.MaxMicros})
+		s.Remove(Timer{At: sabot.MaxMicros})
+		s.Changes(func(Timer) {})
+	}
+	b := s.buckets[bucketOf(sabot.MaxMicros)]
+	if items, nodes := len(b.items)+len(b.heap), len(s.table.nodes); items > 100 || nodes > 100 {
+		t.Errorf("%d items and %d nodes are kept for 1 timer, want 100 at most", items, nodes)
 	}
 }
