@@ -180,7 +180,7 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		r.opt.Log.Warn("the coordinator is gone, looking for it", "wait", wait, "error", err)
+		r.opt.Log.Info("looking for the coordinator", "wait", wait, "error", err)
 		if r.opt.Clock.Now().Sub(began) > redial {
 			wait = 50 * time.Millisecond
 		}

@@ -13,27 +13,15 @@ import (
 	"github.com/sabot-stream/sabot/internal/coord"
 )
 
-// securityFlags say how processes of a job know each other.
-type securityFlags struct {
-	TokenFile string `help:"File with the secret that all processes of the job share." placeholder:"FILE"`
-	TLSCert   string `name:"tls-cert" help:"This process's certificate." placeholder:"FILE"`
-	TLSKey    string `name:"tls-key" help:"Its key." placeholder:"FILE"`
-	TLSCA     string `name:"tls-ca" help:"Authority of the other side's certificate, which is then asked for." placeholder:"FILE"`
-}
-
-func (f securityFlags) security() control.Security {
-	return control.Security{TokenFile: f.TokenFile, CertFile: f.TLSCert, KeyFile: f.TLSKey, CAFile: f.TLSCA}
-}
-
 type coordinatorFlags struct {
-	Listen   string        `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
-	Security securityFlags `embed:""`
+	Listen   string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
+	Security control.Security `embed:""`
 }
 
 type workerFlags struct {
-	Coordinator []string      `help:"Addresses of the job's coordinators; one of them leads (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT,..."`
-	Name        string        `help:"Of this worker, for people (default: host and process)." placeholder:"NAME"`
-	Security    securityFlags `embed:""`
+	Coordinator []string         `help:"Addresses of the job's coordinators; one of them leads (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT,..."`
+	Name        string           `help:"Of this worker, for people (default: host and process)." placeholder:"NAME"`
+	Security    control.Security `embed:""`
 }
 
 // executeCoordinator runs the coordinator of a job. While another one leads it stands by.
@@ -43,7 +31,7 @@ func executeCoordinator[P any](ctx context.Context, cl commandLine[P], stdout, s
 	opt.Wait = true
 	opt.Notice = func(text string) { opt.Log.Warn(text) }
 	res, err := coordinate(ctx, build(cl.Params), opt, func(ctx context.Context, d *coord.Driver) error {
-		s, err := control.Listen(f.Listen, f.Security.security(), clock.Real())
+		s, err := control.Listen(f.Listen, f.Security, clock.Real())
 		if err != nil {
 			return err
 		}
@@ -57,6 +45,10 @@ func executeCoordinator[P any](ctx context.Context, cl commandLine[P], stdout, s
 		return exitSignals + int(sig.Signal)
 	case err != nil:
 		return failed(stderr, err)
+	}
+	if !res.Finished {
+		fmt.Fprintf(stdout, "Stopped after checkpoint %d, %s rows read. Start coordinator and workers again to go on from there.\n", res.Epoch, grouped(res.RowsRead))
+		return exitDone
 	}
 	fmt.Fprint(stdout, res.String())
 	return exitDone
@@ -74,7 +66,7 @@ func executeWorker[P any](ctx context.Context, cl commandLine[P], stdout, stderr
 		name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	err := work(ctx, build(cl.Params), cl.Engine.options(stdout, stderr), name, func(ctx context.Context) (workerConn, error) {
-		return control.Connect(ctx, f.Coordinator, f.Security.security())
+		return control.Connect(ctx, f.Coordinator, f.Security)
 	})
 	var sig signalError
 	switch {

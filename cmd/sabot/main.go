@@ -23,6 +23,9 @@ type cli struct {
 		Ls stateLsCmd `cmd:"" help:"List a job's tables of keyed state."`
 	} `cmd:"" help:"Look at keyed state."`
 	Fsck    fsckCmd    `cmd:"" help:"Check that all that a job's last checkpoint names is there and whole; exit 1 if not."`
+	Status  statusCmd  `cmd:"" help:"Show how a running job of several processes fares."`
+	Drain   drainCmd   `cmd:"" help:"Send a worker away after its last checkpoint."`
+	Stop    stopCmd    `cmd:"" help:"Take a last checkpoint of a running job and end it."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 
@@ -73,8 +76,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("sabot"), kong.Description("Looks into the buckets of Sabot jobs."), kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	parser, err := kong.New(&c, kong.Name("sabot"), kong.Description("Looks into the buckets of Sabot jobs, and after jobs that run."), kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }), kong.DefaultEnvars("SABOT"), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)

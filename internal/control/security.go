@@ -22,12 +22,12 @@ import (
 	"github.com/sabot-stream/sabot"
 )
 
-// Security says who may speak with whom. Files are read when a connection is set up.
+// Security says who may speak with whom. Files are read when a connection is set up. The tags make its fields flags.
 type Security struct {
-	TokenFile string // shared by all processes of a job; its content is the token
-	CertFile  string // this process's certificate and key; with CAFile also asked of the other side
-	KeyFile   string
-	CAFile    string // of the other side's certificates
+	TokenFile string `help:"File with the secret that all processes of the job share." placeholder:"FILE"`
+	CertFile  string `name:"tls-cert" help:"This process's certificate." placeholder:"FILE"`
+	KeyFile   string `name:"tls-key" help:"Its key." placeholder:"FILE"`
+	CAFile    string `name:"tls-ca" help:"Authority of the other side's certificate, which is then asked for." placeholder:"FILE"`
 }
 
 // token returns the content of the token file, "" when there is none.

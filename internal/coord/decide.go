@@ -283,6 +283,11 @@ func (m *Machine) anythingNew(w *member) bool {
 	return p.Pending || p.Rows != w.marker && p.Rows != committed || p.Ended && !m.group(w.group).Ended
 }
 
+// wantsCut tells whether a worker has something for a cut, and may be asked for one: of a job that stops, for one last cut.
+func (m *Machine) wantsCut(w *member) bool {
+	return w.open == nil && !(m.stopping && w.lastCut >= m.stopFrom) && m.anythingNew(w)
+}
+
 // cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, and before the shares change.
 func (m *Machine) cutDue(w *member, now time.Time) time.Time {
 	if m.stopping || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
@@ -302,7 +307,7 @@ func (m *Machine) cuts(now time.Time) {
 		}
 	}
 	for _, w := range m.members {
-		if w.open == nil && m.anythingNew(w) {
+		if m.wantsCut(w) {
 			fresh = true
 			due = due || !now.Before(m.cutDue(w, now))
 		}
@@ -310,7 +315,7 @@ func (m *Machine) cuts(now time.Time) {
 	switch {
 	case due:
 		for _, w := range m.members {
-			if w.open == nil && m.anythingNew(w) {
+			if m.wantsCut(w) {
 				m.cut(w, now)
 			}
 		}

@@ -48,6 +48,7 @@ type Machine struct {
 
 	stopping bool
 	stopBy   time.Time
+	stopFrom uint64 // number of the first of the last cuts
 
 	ready Ready
 	end   *End
@@ -193,7 +194,7 @@ func (m *Machine) RequestStop(now, deadline time.Time) {
 	if m.end != nil || m.stopping {
 		return
 	}
-	m.stopping, m.stopBy = true, deadline
+	m.stopping, m.stopBy, m.stopFrom = true, deadline, m.next
 	m.tasks = nil // so that the last commit lifts the floor over them
 	m.advance(now)
 }
@@ -237,7 +238,7 @@ func (m *Machine) Next(now time.Time) time.Time {
 		until(t)
 	}
 	for _, w := range m.members {
-		if w.open == nil && m.anythingNew(w) {
+		if m.wantsCut(w) {
 			until(m.cutDue(w, now))
 		}
 	}
