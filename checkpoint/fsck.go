@@ -47,7 +47,7 @@ func Fsck(ctx context.Context, bucket objstore.Bucket, job string) (*FsckReport,
 	if err != nil {
 		return nil, err
 	}
-	f := fsck{bucket: bucket, root: root, rep: &FsckReport{Job: job, Epoch: root.Epoch, Objects: len(root.Objects)}, sizes: map[string]int64{}}
+	f := fsck{bucket: bucket, root: root, rep: &FsckReport{Job: job, Epoch: root.Epoch, Objects: len(root.Objects), Bad: []BadObject{}}, sizes: map[string]int64{}}
 	if err := f.list(ctx, store.Paths.Packs()); err != nil {
 		return nil, err
 	}

@@ -79,3 +79,11 @@ func DecodeRoot(b []byte) (*pb.Root, error) {
 func rootChecksum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:20], castagnoli), castagnoli, b[headerSize:])
 }
+
+// WithFormat returns an encoded root with another format in its header: what a reader of this version has to refuse, if it is a newer one.
+func WithFormat(b []byte, format uint32) []byte {
+	c := append([]byte(nil), b...)
+	binary.LittleEndian.PutUint32(c[8:], format)
+	binary.LittleEndian.PutUint32(c[20:], rootChecksum(c))
+	return c
+}

@@ -92,6 +92,6 @@ func BenchmarkStateless(b *testing.B) {
 		for i, k := range keys {
 			outKeys, outValues = append(outKeys, k), append(outValues, values[i]*2)
 		}
-		return len(outKeys)
+		return len(outKeys) + len(outValues)
 	})
 }

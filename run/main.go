@@ -121,7 +121,7 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 	var cl commandLine[P]
 	exited := -1
 	parser, err := kong.New(&cl, kong.Name(filepath.Base(args[0])), kong.Description(o.about), kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }), kong.DefaultEnvars("SABOT"), kong.Configuration(kongyaml.Loader),
+		kong.Exit(func(code int) { exited = code }), kong.DefaultEnvars("SABOT"), kong.Configuration(configFile),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
 	if err != nil {
 		fmt.Fprintln(stderr, "error: the job's parameters:", err)
@@ -142,6 +142,22 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 		return executeWorker(ctx, cl, stdout, stderr, build)
 	}
 	return execute(ctx, cl, stdout, stderr, build, o)
+}
+
+// configFile reads a YAML file of flags. What the environment sets goes before it.
+func configFile(r io.Reader) (kong.Resolver, error) {
+	file, err := kongyaml.Loader(r)
+	if err != nil {
+		return nil, err
+	}
+	return kong.ResolverFunc(func(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if _, set := os.LookupEnv(name); set {
+				return nil, nil
+			}
+		}
+		return file.Resolve(ctx, parent, flag)
+	}), nil
 }
 
 func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job, o mainOptions[P]) int {
