@@ -1,10 +1,10 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: help run routes test lint fmt build bench minio proto clean
+.PHONY: help run routes test lint fmt build bench minio cluster cluster-kill cluster-scale cluster-down proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: ## run the flights example on the records that the repository carries
 	@$(GO) run ./examples/flights
@@ -29,6 +29,18 @@ build: ## static binaries in bin/
 bench: ## benchmarks of the hot loops, each beside a plain loop
 	$(GO) test -run '^$$' -bench . -benchtime 0.5s ./arrow/... ./exchange/... ./objstate/... ./operators/... ./timers/...
 
+cluster: ## run a job on two coordinators, three workers and MinIO, on this machine
+	@scripts/cluster up
+
+cluster-kill: ## kill one of its workers
+	@scripts/cluster kill
+
+cluster-scale: ## bring it to N workers: make cluster-scale N=5
+	@scripts/cluster scale $(N)
+
+cluster-down: ## end it
+	@scripts/cluster down
+
 MINIO_VERSION = v0.0.0-20260212201848-7aac2a2c5b7c
 
 minio: .tools/minio ## build the MinIO server for tests and for make cluster (about three minutes, once)
@@ -42,4 +54,4 @@ proto: ## generate the messages; needs protoc, protoc-gen-go and protoc-gen-go-g
 		--go-grpc_opt=module=github.com/sabot-stream/sabot internal/control/controlpb/control.proto
 
 clean: ## remove what make run leaves: state and output
-	rm -rf .sabot out bin
+	rm -rf .sabot .cluster out bin

@@ -125,6 +125,9 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 	for {
 		l, err := locker.Lead(ctx, r.paths.Prefix(), r.opt.Lease, r.opt.TakeOver)
 		var held *objstore.HeldError
+		if ctx.Err() != nil && err != nil {
+			return nil, context.Cause(ctx)
+		}
 		if !errors.As(err, &held) {
 			return l, err
 		}

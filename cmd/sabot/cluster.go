@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
@@ -16,26 +18,38 @@ import (
 	"github.com/sabot-stream/sabot/internal/control/controlpb"
 )
 
-// coordinator names a running job by its coordinator.
+// coordinator names a running job by its coordinators.
 type coordinator struct {
-	Coordinator string           `help:"Address of the job's coordinator (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
+	Coordinator []string         `help:"Addresses of the job's coordinators; one of them leads (default ${default})." default:"127.0.0.1:7070,127.0.0.1:7071" placeholder:"HOST:PORT,..."`
 	Security    control.Security `embed:""`
 }
 
 // requestTimeout bounds a request to a coordinator.
 const requestTimeout = 10 * time.Second
 
-// ask makes one request.
+// ask makes one request of the coordinator that leads: the others do not answer.
 func (c coordinator) ask(ctx context.Context, f func(context.Context, *control.Client) error) error {
-	client, err := control.Dial(c.Coordinator, c.Security)
+	var errs []error
+	for _, addr := range c.Coordinator {
+		err := c.askOne(ctx, addr, f)
+		if err == nil || sabot.KindOf(err) == sabot.Invalid {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c coordinator) askOne(ctx context.Context, addr string, f func(context.Context, *control.Client) error) error {
+	client, err := control.Dial(addr, c.Security)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := f(ctx, client); err != nil {
-		return fmt.Errorf("ask the coordinator at %s: %w", c.Coordinator, control.Meaning(err))
+	if err := control.Meaning(f(ctx, client)); err != nil {
+		return fmt.Errorf("ask the coordinator at %s: %w", addr, err)
 	}
 	return nil
 }

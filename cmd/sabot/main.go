@@ -22,7 +22,10 @@ type cli struct {
 	State   struct {
 		Ls stateLsCmd `cmd:"" help:"List a job's tables of keyed state."`
 	} `cmd:"" help:"Look at keyed state."`
-	Fsck    fsckCmd    `cmd:"" help:"Check that all that a job's last checkpoint names is there and whole; exit 1 if not."`
+	Fsck   fsckCmd `cmd:"" help:"Check that all that a job's last checkpoint names is there and whole; exit 1 if not."`
+	Bucket struct {
+		Create bucketCreateCmd `cmd:"" help:"Create a bucket, unless it is there."`
+	} `cmd:"" help:"Set a bucket up."`
 	Status  statusCmd  `cmd:"" help:"Show how a running job of several processes fares."`
 	Drain   drainCmd   `cmd:"" help:"Send a worker away after its last checkpoint."`
 	Stop    stopCmd    `cmd:"" help:"Take a last checkpoint of a running job and end it."`

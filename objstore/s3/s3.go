@@ -287,6 +287,21 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// Create creates the bucket, unless it is there already.
+func (b *Bucket) Create(ctx context.Context) error {
+	there, err := b.many.BucketExists(ctx, b.name)
+	if err == nil && !there {
+		err = b.many.MakeBucket(ctx, b.name, minio.MakeBucketOptions{})
+		if code := minio.ToErrorResponse(err).Code; code == minio.BucketAlreadyOwnedByYou {
+			return nil
+		}
+	}
+	if err != nil {
+		return b.failed("create the bucket", err)
+	}
+	return nil
+}
+
 // Limits implements objstore.Bucket.
 func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{} }
 
