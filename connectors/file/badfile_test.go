@@ -41,7 +41,7 @@ func TestRefusedInput(t *testing.T) {
 		{"malformed glob", file.Source{URL: filepath.Join(dir, "[a")}, "pattern"},
 		{"a folder", file.Source{URL: dir}, "is a folder; name its files by a glob"},
 		{"a file as a folder", file.Source{URL: filepath.Join(put("plain.csv", "a\n1\n"), "x.csv")}, "plain.csv"},
-		{"another scheme", file.Source{URL: "s3://bucket/x.parquet"}, "not s3"},
+		{"another scheme", file.Source{URL: "ftp://bucket/x.parquet"}, "not ftp"},
 		{"unknown format", file.Source{URL: put("x.csv", "a\n1\n"), Format: "xml"}, `unknown file format "xml"`},
 		{"unknown extension", file.Source{URL: put("x.xlsx", "")}, `the extension ".xlsx" tells no format`},
 		{"no extension", file.Source{URL: put("plain", "")}, "set Format"},

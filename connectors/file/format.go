@@ -31,20 +31,12 @@ func formatOf(path string, said Format) (Format, error) {
 	default:
 		return "", sabot.WithKind(sabot.Invalid, fmt.Errorf("unknown file format %q; known are %s, %s, %s and %s", said, Parquet, Arrow, CSV, JSONL))
 	}
+	if remote(path) {
+		path, _, _ = strings.Cut(path, "?")
+	}
 	if f, ok := byExtension[strings.ToLower(filepath.Ext(path))]; ok {
 		return f, nil
 	}
 	return "", sabot.WithKind(sabot.Invalid, fmt.Errorf("%s: the extension %q tells no format; name the file .parquet, .arrow, .csv or .jsonl, or set Format",
 		path, filepath.Ext(path)))
-}
-
-// localPath returns the path of a URL without scheme, or of file://.
-func localPath(url string) (string, error) {
-	if rest, ok := strings.CutPrefix(url, "file://"); ok {
-		return rest, nil
-	}
-	if scheme, _, ok := strings.Cut(url, "://"); ok && !strings.ContainsAny(scheme, "/.*") {
-		return "", sabot.WithKind(sabot.Invalid, fmt.Errorf("%s: this version reads and writes local files (a path or file:///path), not %s", url, scheme))
-	}
-	return url, nil
 }

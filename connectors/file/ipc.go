@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -18,8 +17,7 @@ import (
 
 // arrowFile is an Arrow IPC file or stream.
 type arrowFile struct {
-	os     *os.File
-	size   int64
+	in     input
 	file   *ipc.FileReader // nil: a stream
 	stream *ipc.Reader
 	i      int
@@ -27,16 +25,11 @@ type arrowFile struct {
 
 func openArrowFile(path string) (a *arrowFile, err error) {
 	defer caught(path, &err)
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
-		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
+		return nil, err
 	}
-	st, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open input %s: %w", path, err)
-	}
-	a = &arrowFile{os: f, size: st.Size()}
+	a = &arrowFile{in: f}
 	var magic [6]byte
 	_, err = f.ReadAt(magic[:], 0)
 	if err == nil && string(magic[:]) == "ARROW1" {
@@ -84,19 +77,19 @@ func (a *arrowFile) done() float64 {
 		return float64(a.i) / float64(max(1, a.file.NumRecords()))
 	}
 	const endMark = 8 // behind the last record, where the writer put one
-	at, err := a.os.Seek(0, io.SeekCurrent)
+	at, err := a.in.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0
 	}
-	return min(1, float64(at+endMark)/float64(a.size))
+	return min(1, float64(at+endMark)/float64(a.in.Size()))
 }
 
 func (a *arrowFile) close() error {
 	if a.file != nil {
-		return errors.Join(a.file.Close(), a.os.Close())
+		return errors.Join(a.file.Close(), a.in.Close())
 	}
 	a.stream.Release()
-	return a.os.Close()
+	return a.in.Close()
 }
 
 func arrowSchema(path string) (*arrow.Schema, error) {

@@ -33,8 +33,13 @@ func early(err error) error {
 
 func openParquetFile(path string) (f *pq.Reader, err error) {
 	defer caught(path, &err)
-	f, err = pq.OpenParquetFile(path, false)
+	in, err := openInput(path)
 	if err != nil {
+		return nil, err
+	}
+	f, err = pq.NewParquetReader(in)
+	if err != nil {
+		in.Close()
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: it is no Parquet file, or cut short: %w", path, err))
 	}
 	return f, nil

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-
-	"github.com/sabot-stream/sabot"
 )
 
 const (
@@ -23,7 +20,7 @@ var errTooLong = errors.New("the record is longer than 16 MiB")
 // beginning is passed over.
 type records struct {
 	path  string
-	file  *os.File
+	file  input
 	comma byte // 0: lines
 
 	buf    []byte
@@ -35,9 +32,9 @@ type records struct {
 }
 
 func openRecords(path string, comma byte, offset, line int64) (*records, error) {
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
-		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
+		return nil, err
 	}
 	var mark [3]byte
 	if n, _ := f.ReadAt(mark[:], 0); offset == 0 && string(mark[:n]) == "\xef\xbb\xbf" {

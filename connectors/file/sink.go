@@ -20,7 +20,7 @@ import (
 // Sink publishes each output of a job as one file, <URL>/<id>.<format>, whole or not at all. A file that exists is the same output, published
 // before. A consumer that removes files may see one again when a stopped process of an earlier run comes back.
 type Sink struct {
-	URL       string        // a folder: path or file:// URL; it is created
+	URL       string        // a folder: path (it is created), file:// or bucket URL
 	Format    Format        // empty: Parquet
 	RollBytes int64         // an output is closed at this size; 0: 128 MiB
 	RollAge   time.Duration // or at this age; 0: a minute
@@ -40,14 +40,10 @@ func (s Sink) format() Format {
 }
 
 func (s Sink) open(ctx context.Context) (objstore.Bucket, error) {
-	path, err := localPath(s.URL)
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
+	if s.URL == "" {
 		return nil, sabot.WithKind(sabot.Invalid, errors.New("the sink's URL is empty"))
 	}
-	return bucketurl.Open(ctx, path)
+	return bucketurl.Open(ctx, s.URL)
 }
 
 // Check implements sabot.Checker.
@@ -60,6 +56,12 @@ func (s Sink) Check(ctx context.Context, _ sabot.Env, schema *arrow.Schema) erro
 		return err
 	}
 	defer b.Close()
+	for _, err := range b.List(ctx, "check") { // whether the place can be reached
+		if err != nil {
+			return err
+		}
+		break
+	}
 	empty, err := array.NewRecordReader(schema, nil)
 	if err != nil {
 		return err

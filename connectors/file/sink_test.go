@@ -51,7 +51,7 @@ func TestSinkConforms(t *testing.T) {
 	bad := map[string]sabot.Sink{
 		"no URL":                            file.Sink{},
 		"an unknown format":                 file.Sink{URL: t.TempDir(), Format: "xml"},
-		"another scheme":                    file.Sink{URL: "s3://bucket/out"},
+		"another scheme":                    file.Sink{URL: "ftp://bucket/out"},
 		"a file in place of a folder":       file.Sink{URL: plain},
 		"a file in place of a folder above": file.Sink{URL: filepath.Join(plain, "sub", "out")},
 	}

@@ -2,18 +2,12 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/bmatcuk/doublestar/v4"
 	"github.com/zeebo/xxh3"
 
 	"github.com/sabot-stream/sabot"
@@ -23,7 +17,7 @@ import (
 
 // Source reads files.
 type Source struct {
-	URL    string        // path, glob or file:// URL
+	URL    string        // path, file:// or bucket URL of a file, or a glob of several
 	Format Format        // empty: by extension
 	Schema *arrow.Schema // of CSV and JSON lines; nil: Like, or inferred from the first 1,000 rows
 	Like   any           // a struct, or a pointer to one, whose fields are the columns of CSV and JSON lines; nil: Schema, or inferred
@@ -45,13 +39,14 @@ func (s Source) Identity() string { return s.URL }
 
 // Describe implements sabot.Source.
 func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sabot.Split, error) {
-	paths, err := s.find()
+	paths, err := find(s.URL)
 	if err != nil {
 		return nil, nil, err
 	}
 	var schema *arrow.Schema
 	var splits []sabot.Split
-	for _, p := range paths {
+	for _, id := range paths {
+		p := withQuery(id, s.URL)
 		got, err := s.schemaOf(p)
 		if err != nil {
 			return nil, nil, err
@@ -71,71 +66,27 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 		if err != nil {
 			return nil, nil, err
 		}
-		splits = append(splits, sabot.Split{ID: sabot.SplitID(p), Version: version, Bytes: size, Bounded: true})
+		splits = append(splits, sabot.Split{ID: sabot.SplitID(id), Version: version, Bytes: size, Bounded: true})
 	}
 	return schema, splits, nil
-}
-
-// find returns the source's files, in order of name.
-func (s Source) find() ([]string, error) {
-	bad := func(format string, args ...any) ([]string, error) {
-		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf(format, args...))
-	}
-	path, err := localPath(s.URL)
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
-		return bad("the source's URL is empty")
-	}
-	if !strings.ContainsAny(path, "*?[{") {
-		st, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return bad("no such file: %s", path)
-		case err != nil:
-			return bad("open input: %w", err)
-		case st.IsDir():
-			return bad("%s is a folder; name its files by a glob, such as %s", path, filepath.Join(path, "*.parquet"))
-		}
-		return []string{filepath.Clean(path)}, nil
-	}
-	paths, err := doublestar.FilepathGlob(path, doublestar.WithFilesOnly())
-	if err != nil {
-		return bad("the pattern %s: %w", path, err)
-	}
-	paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(filepath.Base(p), ".") })
-	if len(paths) == 0 {
-		base, _ := doublestar.SplitPattern(filepath.ToSlash(path))
-		if _, err := os.Stat(base); err != nil {
-			return bad("no file matches %s: there is no folder %s", path, base)
-		}
-		return bad("no file matches %s in the folder %s", path, base)
-	}
-	slices.Sort(paths)
-	return paths, nil
 }
 
 // versionOf returns a file's version: its size, and a checksum of its two ends.
 func versionOf(path string) (version string, size int64, err error) {
 	const end = 64 << 10
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
-		return "", 0, sabot.WithKind(sabot.Invalid, fmt.Errorf("open input: %w", err))
+		return "", 0, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", 0, fmt.Errorf("open input %s: %w", path, err)
-	}
 	h := xxh3.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, end)); err != nil {
 		return "", 0, fmt.Errorf("read input %s: %w", path, err)
 	}
-	if _, err := io.Copy(h, io.NewSectionReader(f, max(0, st.Size()-end), end)); err != nil {
+	if _, err := io.Copy(h, io.NewSectionReader(f, max(0, f.Size()-end), end)); err != nil {
 		return "", 0, fmt.Errorf("read input %s: %w", path, err)
 	}
-	return fmt.Sprintf("%d bytes, checksum %016x", st.Size(), h.Sum64()), st.Size(), nil
+	return fmt.Sprintf("%d bytes, checksum %016x", f.Size(), h.Sum64()), f.Size(), nil
 }
 
 // declared returns the schema that the user gave, nil for none.
@@ -208,7 +159,7 @@ func agree(first string, a *arrow.Schema, other string, b *arrow.Schema) error {
 
 // Open implements sabot.Source.
 func (s Source) Open(_ context.Context, env sabot.Env, schema *arrow.Schema, split sabot.Split, at sabot.Position) (sabot.Reader, error) {
-	path := string(split.ID)
+	path := withQuery(string(split.ID), s.URL)
 	version, size, err := versionOf(path)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ type Bucket struct {
 	prefix string
 	once   minio.Core // does not repeat
 	many   minio.Core // repeats
+	idle   func()     // closes idle connections
 }
 
 // Open returns a bucket. It makes no request.
@@ -72,12 +73,14 @@ func Open(o Options) (*Bucket, error) {
 		o.Credentials = credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.EnvMinio{},
 			&credentials.FileAWSCredentials{}, &credentials.FileMinioClient{}, &credentials.IAM{}})
 	}
+	b := &Bucket{name: o.Bucket, prefix: strings.Trim(o.Prefix, "/"), idle: func() {}}
 	if o.Transport == nil {
-		if o.Transport, err = transport(secure); err != nil {
+		t, err := transport(secure)
+		if err != nil {
 			return nil, err
 		}
+		o.Transport, b.idle = t, t.CloseIdleConnections
 	}
-	b := &Bucket{name: o.Bucket, prefix: strings.Trim(o.Prefix, "/")}
 	if b.prefix != "" {
 		b.prefix += "/"
 	}
@@ -109,7 +112,7 @@ func (o *Options) endpoint() (host string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-func transport(secure bool) (http.RoundTripper, error) {
+func transport(secure bool) (*http.Transport, error) {
 	t, err := minio.DefaultTransport(secure)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connections to S3: %w", err)
@@ -306,4 +309,7 @@ func (b *Bucket) Create(ctx context.Context) error {
 func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{} }
 
 // Close implements objstore.Bucket.
-func (b *Bucket) Close() error { return nil }
+func (b *Bucket) Close() error {
+	b.idle()
+	return nil
+}

@@ -3,58 +3,58 @@ package show
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/connectors/file"
 )
 
-// Rows calls f with all rows of the Parquet files in a folder (a path or file:// URL), file by file.
+// Rows calls f with all rows of the Parquet files in a folder (a path or a bucket URL), file by file.
 func Rows[T any](ctx context.Context, url string, f func(T)) error {
-	paths, err := filepath.Glob(filepath.Join(strings.TrimPrefix(url, "file://"), "*.parquet"))
+	folder, query, hasQuery := strings.Cut(url, "?")
+	pattern := strings.TrimSuffix(folder, "/") + "/*.parquet"
+	if hasQuery {
+		pattern += "?" + query
+	}
+	src := file.Source{URL: pattern}
+	schema, splits, err := src.Describe(ctx, sabot.Env{})
 	if err != nil {
 		return err
 	}
-	for _, p := range paths {
-		if err := readFile(ctx, p, f); err != nil {
-			return fmt.Errorf("read %s: %w", p, err)
+	for _, s := range splits {
+		if err := readFile(ctx, src, schema, s, f); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func readFile[T any](ctx context.Context, path string, f func(T)) error {
-	in, err := file.OpenParquetFile(path, false)
+func readFile[T any](ctx context.Context, src file.Source, schema *arrow.Schema, s sabot.Split, f func(T)) (err error) {
+	r, err := src.Open(ctx, sabot.Env{MaxRows: 64 << 10}, schema, s, "")
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	r, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{BatchSize: 64 << 10}, memory.DefaultAllocator)
-	if err != nil {
-		return err
-	}
-	recs, err := r.GetRecordReader(ctx, nil, nil)
-	if err != nil {
-		return err
-	}
-	defer recs.Release()
-	for recs.Next() {
-		if err := each(recs.RecordBatch(), f); err != nil {
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		c, err := r.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = each(c.Rows, f)
+		c.Rows.Release()
+		if err != nil {
 			return err
 		}
 	}
-	if err := recs.Err(); err != nil && err != io.EOF {
-		return err
-	}
-	return nil
 }
 
 func each[T any](rec arrow.RecordBatch, f func(T)) error {
