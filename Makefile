@@ -51,7 +51,7 @@ minio: .tools/minio ## build the MinIO server for tests and for make cluster (ab
 proto: ## generate the messages; needs protoc, protoc-gen-go and protoc-gen-go-grpc
 	protoc --go_out=. --go_opt=module=github.com/sabot-stream/sabot checkpoint/pb/checkpoint.proto
 	protoc -I . --go_out=. --go_opt=module=github.com/sabot-stream/sabot --go-grpc_out=. \
-		--go-grpc_opt=module=github.com/sabot-stream/sabot internal/control/controlpb/control.proto
+		--go-grpc_opt=module=github.com/sabot-stream/sabot internal/control/pb/control.proto
 
 clean: ## remove what make run leaves: state and output
 	rm -rf .sabot .cluster out bin

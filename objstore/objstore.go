@@ -63,6 +63,20 @@ type Locker interface {
 	Lead(ctx context.Context, prefix string, lease time.Duration, force bool) (Leadership, error)
 }
 
+// LockerOf returns the Locker that b is, or that it wraps; nil when there is none.
+func LockerOf(b Bucket) Locker {
+	for {
+		if l, ok := b.(Locker); ok {
+			return l
+		}
+		w, ok := b.(interface{ Unwrap() Bucket })
+		if !ok {
+			return nil
+		}
+		b = w.Unwrap()
+	}
+}
+
 // Leadership is held until Release.
 type Leadership interface {
 	Lost() <-chan struct{}

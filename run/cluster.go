@@ -12,8 +12,10 @@ import (
 	"github.com/sabot-stream/sabot/internal/bind"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
+	"github.com/sabot-stream/sabot/objstore/metered"
 )
 
 // How a cluster treats its workers.
@@ -58,8 +60,61 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 		done = func() { _ = bucket.Close() } // nothing of ours is in it any more
 	}
 	r := &localRun{opt: o, job: job, plan: plan, bucket: bucket, paths: checkpoint.NewPaths(plan.Job)}
-	r.store = &checkpoint.Store{Bucket: bucket, Paths: r.paths, Clock: o.Clock, Log: o.Log}
+	if o.HTTP != "" {
+		tele := telemetry.New(plan.Job, o.Clock, r.state, r.ready)
+		stop, err := tele.Serve(context.WithoutCancel(ctx), o.HTTP, o.Pprof)
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		r.bucket = metered.Wrap(bucket, o.Clock, tele.Observe)
+		closeBucket := done
+		done = func() {
+			stop()
+			closeBucket()
+		}
+	}
+	r.store = &checkpoint.Store{Bucket: r.bucket, Paths: r.paths, Clock: o.Clock, Log: o.Log}
 	return r, done, nil
+}
+
+// state returns what telemetry tells of this process.
+func (r *localRun) state() telemetry.State {
+	s := telemetry.State{Workers: -1}
+	if d := r.driver.Load(); d != nil {
+		s.Root = d.Root()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := d.Do(ctx, func(m *coord.Machine, now time.Time) { s.Workers = len(m.Status(now).Workers) }); err != nil {
+			s.Workers = 0
+		}
+	}
+	if w := r.worker.Load(); w != nil {
+		st, _ := w.Stats() // of nothing, before the first share
+		s.RowsHere, s.Restarts, s.Unsent = st.RowsHere, st.Restarts, st.Unsent
+		if s.Root == nil {
+			s.Root = st.Root
+		}
+	}
+	return s
+}
+
+// ready tells why this process does not take part in its job, nil when it does.
+func (r *localRun) ready() error {
+	if d := r.driver.Load(); d != nil {
+		if d.Root() == nil {
+			return errors.New("the coordinator has not committed its term yet")
+		}
+		return nil
+	}
+	w := r.worker.Load()
+	if w == nil {
+		return errors.New("this process stands by, or looks for the coordinator")
+	}
+	if _, ok := w.Stats(); !ok {
+		return errors.New("the worker has no share yet")
+	}
+	return nil
 }
 
 // coordinate runs a job's coordinator until the job has finished, ctx ends or it cannot go on.
@@ -81,6 +136,7 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 		return before, err
 	}
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Settle: settleTime, Silence: silenceTime}, r.store)
+	r.driver.Store(driver)
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	ended := make(chan struct{})
@@ -212,6 +268,8 @@ func (r *localRun) serve(ctx context.Context, name string, connect dial) (end bo
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	w := engine.New(engine.Config{Name: name, Graph: graph, Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
 		Conn: conn, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Drain: ctx.Done()})
+	r.worker.Store(w)
+	defer r.worker.Store(nil)
 	// A stop takes a last checkpoint first: the worker outlives ctx by that.
 	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)

@@ -60,6 +60,8 @@ type flags struct {
 	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
 	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
 	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
+	HTTP        string          `help:"Address for /metrics, /livez and /readyz; none when empty." placeholder:"HOST:PORT"`
+	Pprof       bool            `help:"Serve /debug/pprof there too."`
 	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
 	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
 	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
@@ -189,7 +191,7 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 func (f flags) options(stdout, stderr io.Writer) Options {
 	return Options{Bucket: f.Bucket, Fresh: f.Fresh, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
-		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }}
+		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
 }
 
 // failed says what went wrong, and returns the exit code for it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/sabot-stream/sabot"
@@ -45,6 +46,8 @@ type Options struct {
 	Log             *slog.Logger      // nil: discarded
 	Clock           clock.Clock       // nil: the wall clock
 	Notice          func(text string) // told what a person should know at the start; nil: nobody
+	HTTP            string            // address for /metrics, /livez and /readyz; empty: none
+	Pprof           bool              // serve /debug/pprof there too
 
 	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
 }
@@ -110,6 +113,9 @@ type localRun struct {
 	bucket objstore.Bucket
 	paths  checkpoint.Paths
 	store  *checkpoint.Store
+
+	worker atomic.Pointer[engine.Worker] // that runs; nil: none
+	driver atomic.Pointer[coord.Driver]  // likewise
 }
 
 // lead makes this process the job's only one; nil where no other can be.
@@ -117,8 +123,8 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 	if r.bucket.Limits().Private {
 		return nil, nil
 	}
-	locker, ok := r.bucket.(objstore.Locker)
-	if !ok {
+	locker := objstore.LockerOf(r.bucket)
+	if locker == nil {
 		locker = lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock}
 	}
 	told := false
@@ -160,6 +166,8 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	// The job outlives ctx by its last checkpoint.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	r.worker.Store(worker)
+	r.driver.Store(driver)
 	go driver.Attach(work, "local", toWorker)
 	workerEnd := make(chan error, 1)
 	go func() { workerEnd <- worker.Run(work) }()

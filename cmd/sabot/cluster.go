@@ -15,7 +15,7 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/control"
-	"github.com/sabot-stream/sabot/internal/control/controlpb"
+	"github.com/sabot-stream/sabot/internal/control/pb"
 )
 
 // coordinator names a running job by its coordinators.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
-	"github.com/sabot-stream/sabot/internal/control/controlpb"
+	"github.com/sabot-stream/sabot/internal/control/pb"
 )
 
 // dialTimeout bounds the attempt to reach one address.

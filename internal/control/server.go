@@ -17,7 +17,7 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
-	"github.com/sabot-stream/sabot/internal/control/controlpb"
+	"github.com/sabot-stream/sabot/internal/control/pb"
 	"github.com/sabot-stream/sabot/internal/coord"
 )
 

@@ -212,7 +212,7 @@ func (w *Worker) Stats() (st Stats, ok bool) {
 		return Stats{Restarts: restarts}, false
 	}
 	root := g.root.Load()
-	st = Stats{RowsIn: g.startRows + g.progress.rows.Load(), Late: root.Late, Dead: root.Dead, Epoch: root.Epoch, Committed: time.UnixMicro(root.CommittedUs),
+	st = Stats{Root: root, RowsHere: g.progress.rows.Load(), Unsent: g.unsent.Load(), RowsIn: g.startRows + g.progress.rows.Load(), Late: root.Late, Dead: root.Dead, Epoch: root.Epoch, Committed: time.UnixMicro(root.CommittedUs),
 		Ended: g.progress.ended(), ResumedAt: g.startRows, Watermark: sabot.NoTime, Restarts: restarts}
 	sinks := map[string]bool{}
 	for _, n := range w.cfg.Graph.Nodes {

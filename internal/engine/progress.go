@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
 // progress is what the lanes of a group tell of their work, to be read from any goroutine.
@@ -42,5 +43,8 @@ type Stats struct {
 	Ended           bool      // all input is read
 	Waiting         int       // outputs to publish
 	Restarts        int
-	ResumedAt       int64 // rows that had been read when this process took the job over
+	ResumedAt       int64    // rows that had been read when this process took the job over
+	RowsHere        int64    // read by this worker, from sources and other workers, since its share began
+	Unsent          int64    // bytes of rows that wait for a checkpoint to go to other workers
+	Root            *pb.Root // newest committed that the worker knows; nobody changes it
 }

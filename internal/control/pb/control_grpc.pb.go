@@ -4,7 +4,7 @@
 // versions:
 // - protoc-gen-go-grpc v1.6.2
 // - protoc             v3.21.12
-// source: internal/control/controlpb/control.proto
+// source: internal/control/pb/control.proto
 
 package controlpb
 
@@ -235,5 +235,5 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
-	Metadata: "internal/control/controlpb/control.proto",
+	Metadata: "internal/control/pb/control.proto",
 }

@@ -4,7 +4,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: internal/control/controlpb/control.proto
+// source: internal/control/pb/control.proto
 
 package controlpb
 
@@ -32,7 +32,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[0]
+	mi := &file_internal_control_pb_control_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +44,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[0]
+	mi := &file_internal_control_pb_control_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +57,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{0}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{0}
 }
 
 type StatusReply struct {
@@ -72,7 +72,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[1]
+	mi := &file_internal_control_pb_control_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -84,7 +84,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[1]
+	mi := &file_internal_control_pb_control_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -97,7 +97,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{1}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *StatusReply) GetRoot() *pb.Root {
@@ -145,7 +145,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_internal_control_pb_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +157,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_internal_control_pb_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -170,7 +170,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{2}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -244,7 +244,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_internal_control_pb_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +256,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_internal_control_pb_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +269,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{3}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{3}
 }
 
 type StopReply struct {
@@ -280,7 +280,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_internal_control_pb_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +292,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_internal_control_pb_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +305,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{4}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{4}
 }
 
 type DrainRequest struct {
@@ -317,7 +317,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_internal_control_pb_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +329,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_internal_control_pb_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +342,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{5}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DrainRequest) GetWorker() string {
@@ -360,7 +360,7 @@ type DrainReply struct {
 
 func (x *DrainReply) Reset() {
 	*x = DrainReply{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_internal_control_pb_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +372,7 @@ func (x *DrainReply) String() string {
 func (*DrainReply) ProtoMessage() {}
 
 func (x *DrainReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_internal_control_pb_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,14 +385,14 @@ func (x *DrainReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
 func (*DrainReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{6}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{6}
 }
 
-var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
+var File_internal_control_pb_control_proto protoreflect.FileDescriptor
 
-const file_internal_control_controlpb_control_proto_rawDesc = "" +
+const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\n" +
-	"(internal/control/controlpb/control.proto\x12\x10sabot.control.v1\x1a\x1echeckpoint/pb/checkpoint.proto\"\x0f\n" +
+	"!internal/control/pb/control.proto\x12\x10sabot.control.v1\x1a\x1echeckpoint/pb/checkpoint.proto\"\x0f\n" +
 	"\rStatusRequest\"\xa3\x01\n" +
 	"\vStatusReply\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\x128\n" +
@@ -419,22 +419,22 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04Work\x12\x1f.sabot.checkpoint.v1.FromWorker\x1a\x1d.sabot.checkpoint.v1.ToWorker(\x010\x01\x12H\n" +
 	"\x06Status\x12\x1f.sabot.control.v1.StatusRequest\x1a\x1d.sabot.control.v1.StatusReply\x12B\n" +
 	"\x04Stop\x12\x1d.sabot.control.v1.StopRequest\x1a\x1b.sabot.control.v1.StopReply\x12E\n" +
-	"\x05Drain\x12\x1e.sabot.control.v1.DrainRequest\x1a\x1c.sabot.control.v1.DrainReplyB:Z8github.com/sabot-stream/sabot/internal/control/controlpbb\x06proto3"
+	"\x05Drain\x12\x1e.sabot.control.v1.DrainRequest\x1a\x1c.sabot.control.v1.DrainReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
 
 var (
-	file_internal_control_controlpb_control_proto_rawDescOnce sync.Once
-	file_internal_control_controlpb_control_proto_rawDescData []byte
+	file_internal_control_pb_control_proto_rawDescOnce sync.Once
+	file_internal_control_pb_control_proto_rawDescData []byte
 )
 
-func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
-	file_internal_control_controlpb_control_proto_rawDescOnce.Do(func() {
-		file_internal_control_controlpb_control_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)))
+func file_internal_control_pb_control_proto_rawDescGZIP() []byte {
+	file_internal_control_pb_control_proto_rawDescOnce.Do(func() {
+		file_internal_control_pb_control_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)))
 	})
-	return file_internal_control_controlpb_control_proto_rawDescData
+	return file_internal_control_pb_control_proto_rawDescData
 }
 
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
-var file_internal_control_controlpb_control_proto_goTypes = []any{
+var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_internal_control_pb_control_proto_goTypes = []any{
 	(*StatusRequest)(nil), // 0: sabot.control.v1.StatusRequest
 	(*StatusReply)(nil),   // 1: sabot.control.v1.StatusReply
 	(*WorkerStatus)(nil),  // 2: sabot.control.v1.WorkerStatus
@@ -447,7 +447,7 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*pb.FromWorker)(nil), // 9: sabot.checkpoint.v1.FromWorker
 	(*pb.ToWorker)(nil),   // 10: sabot.checkpoint.v1.ToWorker
 }
-var file_internal_control_controlpb_control_proto_depIdxs = []int32{
+var file_internal_control_pb_control_proto_depIdxs = []int32{
 	7,  // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
 	2,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
 	8,  // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
@@ -466,26 +466,26 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	0,  // [0:3] is the sub-list for field type_name
 }
 
-func init() { file_internal_control_controlpb_control_proto_init() }
-func file_internal_control_controlpb_control_proto_init() {
-	if File_internal_control_controlpb_control_proto != nil {
+func init() { file_internal_control_pb_control_proto_init() }
+func file_internal_control_pb_control_proto_init() {
+	if File_internal_control_pb_control_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
-		GoTypes:           file_internal_control_controlpb_control_proto_goTypes,
-		DependencyIndexes: file_internal_control_controlpb_control_proto_depIdxs,
-		MessageInfos:      file_internal_control_controlpb_control_proto_msgTypes,
+		GoTypes:           file_internal_control_pb_control_proto_goTypes,
+		DependencyIndexes: file_internal_control_pb_control_proto_depIdxs,
+		MessageInfos:      file_internal_control_pb_control_proto_msgTypes,
 	}.Build()
-	File_internal_control_controlpb_control_proto = out.File
-	file_internal_control_controlpb_control_proto_goTypes = nil
-	file_internal_control_controlpb_control_proto_depIdxs = nil
+	File_internal_control_pb_control_proto = out.File
+	file_internal_control_pb_control_proto_goTypes = nil
+	file_internal_control_pb_control_proto_depIdxs = nil
 }
