@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"":                    {"internal/row"},
 	"internal/row":        {},
 	"internal/clock":      {},
-	"internal/telemetry":  {"checkpoint", "objstore", "internal/clock"},
+	"internal/telemetry":  {"checkpoint", "objstore", "objstore/metered", "internal/clock"},
 	"objstore/metered":    {"objstore", "internal/clock"},
 	"internal/miniotest":  {},
 	"arrow/batch":         {"arrow/rowkey", "internal/row"},
