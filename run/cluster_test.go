@@ -242,11 +242,12 @@ func newCluster(t testing.TB, job func() *sabot.Job) *cluster {
 
 // member is a process of the cluster.
 type process struct {
-	abort chan struct{}
-	once  sync.Once
-	ended chan struct{}
-	res   Result
-	err   error
+	abort  chan struct{}
+	once   sync.Once
+	ended  chan struct{}
+	driver atomic.Pointer[coord.Driver] // of a coordinator that leads
+	res    Result
+	err    error
 }
 
 func (p *process) running() bool {
@@ -270,6 +271,7 @@ func (c *cluster) coordinator() *process {
 	c.wg.Go(func() {
 		defer close(p.ended)
 		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, driver *coord.Driver) error {
+			p.driver.Store(driver)
 			var hangUp []func()
 			defer func() {
 				for _, f := range hangUp {
@@ -374,6 +376,13 @@ func (c *cluster) worker(name string) *process {
 	return p
 }
 
+// rescale asks for another number of partitions; whether it comes to that, a death may decide.
+func (p *process) rescale(ctx context.Context, n int) {
+	if d := p.driver.Load(); d != nil {
+		_ = d.Do(ctx, func(m *coord.Machine, now time.Time) { _ = m.Rescale(n, now) }) // refused while another is under way, and at the end
+	}
+}
+
 func (c *cluster) root() *pb.Root {
 	store := checkpoint.Store{Bucket: c.bucket, Paths: checkpoint.NewPaths("meters")}
 	root, _, err := store.Read(context.Background())
@@ -430,6 +439,49 @@ func TestClusterIsExact(t *testing.T) {
 	}
 }
 
+// The number of partitions changes while the job runs, and no state is copied.
+func TestClusterIsRescaled(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			l := newLedger(t)
+			c := newCluster(t, func() *sabot.Job { return meterJob(l) })
+			for i := range workers {
+				c.worker(fmt.Sprint("worker-", i))
+			}
+			co := c.coordinator()
+			have := func() int {
+				if root := c.root(); root != nil {
+					return len(root.Stages[0].Partitions)
+				}
+				return 0
+			}
+			wait := func(what string, ok func() bool) {
+				t.Helper()
+				for began := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+					if !co.running() || time.Since(began) > 30*time.Second {
+						t.Fatalf("%s does not come: %s", what, c.stuck())
+					}
+				}
+			}
+			wait("the first checkpoint", func() bool { return c.root() != nil && c.root().Epoch > 3 })
+			for _, n := range []int{16, 5, 12} {
+				before := checkpoint.RowsRead(c.root())
+				if before == meterSplits*meterRows {
+					t.Fatal("the job is over before it is rescaled: it is too short for this test")
+				}
+				co.rescale(c.ctx, n)
+				wait(fmt.Sprint(n, " partitions"), func() bool { return have() == n })
+			}
+			<-co.ended
+			if co.err != nil || !co.res.Finished {
+				t.Fatalf("the coordinator ended with %+v, %v", co.res, co.err)
+			}
+			l.check()
+			c.fsck()
+		})
+	}
+}
+
 // Workers come and go, by plan and by death.
 func TestClusterOfWorkersThatDie(t *testing.T) {
 	seeds := uint64(6)
@@ -458,7 +510,9 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 							t.Fatalf("a worker ended with %v", w.err)
 						}
 					}
-					switch x := r.IntN(5); {
+					switch x := r.IntN(6); {
+					case x == 5:
+						co.rescale(c.ctx, []int{3, 8, 16}[r.IntN(3)])
 					case x == 0 && kills < 6:
 						co.kill()
 						co = c.coordinator()
@@ -481,8 +535,8 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 			}
 			l.check()
 			c.fsck()
-			if kills < 3 {
-				t.Errorf("only %d processes were killed", kills)
+			if kills == 0 {
+				t.Error("no process was killed: the job is too short for this test")
 			}
 		})
 	}

@@ -2413,12 +2413,14 @@ func (x *Assignment) GetGroup() uint32 {
 	return 0
 }
 
+// Cut asks for a barrier. With hold the sources give nothing behind it, until the group starts again.
 type Cut struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	Cut           uint64                 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
 	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`
+	Hold          bool                   `protobuf:"varint,5,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2477,6 +2479,13 @@ func (x *Cut) GetCut() uint64 {
 func (x *Cut) GetFinal() bool {
 	if x != nil {
 		return x.Final
+	}
+	return false
+}
+
+func (x *Cut) GetHold() bool {
+	if x != nil {
+		return x.Hold
 	}
 	return false
 }
@@ -3285,14 +3294,15 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
 	"Assignment\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\x12\x14\n" +
-	"\x05group\x18\x02 \x01(\rR\x05group\"a\n" +
+	"\x05group\x18\x02 \x01(\rR\x05group\"u\n" +
 	"\x03Cut\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x10\n" +
 	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\":\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\x12\x12\n" +
+	"\x04hold\x18\x05 \x01(\bR\x04hold\":\n" +
 	"\tCommitted\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\"y\n" +
 	"\aRefused\x12\x10\n" +

@@ -181,3 +181,40 @@ func (c stopCmd) Run(ctx context.Context, w io.Writer) error {
 	}
 	return err
 }
+
+type rescaleCmd struct {
+	coordinator `embed:""`
+	Partitions  uint32 `help:"Keyed partitions of each stage." required:"" placeholder:"N"`
+}
+
+// Run changes the number of partitions, and waits until it is committed.
+func (c rescaleCmd) Run(ctx context.Context, w io.Writer) error {
+	err := c.ask(ctx, func(ctx context.Context, client *control.Client) error {
+		_, err := client.Rescale(ctx, &controlpb.RescaleRequest{Partitions: c.Partitions})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for range 300 {
+		have := 0
+		err := c.ask(ctx, func(ctx context.Context, client *control.Client) error {
+			reply, err := client.Status(ctx, &controlpb.StatusRequest{})
+			if err == nil && len(reply.Root.Stages) > 0 {
+				have = len(reply.Root.Stages[0].Partitions)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if have == int(c.Partitions) {
+			fmt.Fprintf(w, "The job has %d partitions.\n", have)
+			return nil
+		}
+		if err := clock.Real().Sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the job does not have %d partitions after half a minute; see the coordinator's log", c.Partitions)
+}

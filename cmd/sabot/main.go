@@ -28,6 +28,7 @@ type cli struct {
 	} `cmd:"" help:"Set a bucket up."`
 	Status  statusCmd  `cmd:"" help:"Show how a running job of several processes fares."`
 	Drain   drainCmd   `cmd:"" help:"Send a worker away after its last checkpoint."`
+	Rescale rescaleCmd `cmd:"" help:"Change the number of keyed partitions of a running job; no state is copied."`
 	Stop    stopCmd    `cmd:"" help:"Take a last checkpoint of a running job and end it."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }

@@ -203,6 +203,19 @@ func (s *Server) Drain(ctx context.Context, r *controlpb.DrainRequest) (*control
 	return &controlpb.DrainReply{}, nil
 }
 
+// Rescale implements controlpb.ControlServer.
+func (s *Server) Rescale(ctx context.Context, r *controlpb.RescaleRequest) (*controlpb.RescaleReply, error) {
+	var refused error
+	err := s.driver.Do(ctx, func(m *coord.Machine, now time.Time) { refused = m.Rescale(int(r.Partitions), now) })
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case sabot.KindOf(refused) == sabot.Invalid:
+		return nil, status.Error(codes.InvalidArgument, refused.Error())
+	}
+	return &controlpb.RescaleReply{}, unavailable(refused)
+}
+
 func unavailable(err error) error {
 	if err == nil {
 		return nil

@@ -81,7 +81,7 @@ func (m *Machine) nextRoot(now time.Time) (*pb.Root, commitInFlight) {
 		c.assign[id] = true
 	}
 	clear(m.raise)
-	if m.end == nil && m.dealDue(now) {
+	if m.end == nil && m.dealDue(now) && !(c.folded && m.rescale != 0) { // what is folded may be on its way between stages
 		begun()
 		for id := range m.dealOut(body) {
 			c.assign[id] = true
@@ -332,7 +332,7 @@ func (m *Machine) cut(w *member, now time.Time) {
 	if p.Ended {
 		w.finals++
 	}
-	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended}}})
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended, Hold: m.rescale != 0}}})
 }
 
 // stop ends the run as asked for: everything new is committed. What is unnamed but still above the floor costs one more commit, so that a

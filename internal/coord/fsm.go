@@ -38,6 +38,7 @@ type Machine struct {
 
 	members []*member       // the workers that are there, in the order of their coming
 	deal    *deal           // the shares are to be dealt out anew; nil: they are not
+	rescale int             // keyed partitions that the next deal makes; 0: it leaves them
 	raise   map[uint32]bool // groups that need a new generation, and their workers the root of it
 
 	reports   []*pb.Report // not looked at yet
@@ -172,6 +173,7 @@ func (m *Machine) Tick(now time.Time) {
 		if m.set.silence > 0 && now.Sub(w.seen) >= m.set.silence {
 			m.log(true, "worker has not been heard of, its share goes to others", "worker", w.name, "after", now.Sub(w.seen))
 			m.leave(w, now)
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: "not heard of", Again: true}}}) // it may come again
 			continue
 		}
 		if o := w.open; o != nil && now.Sub(o.at) >= m.set.cutTimeout {

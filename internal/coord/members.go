@@ -139,7 +139,66 @@ func (m *Machine) dealDue(now time.Time) bool {
 	case !d.planned || !now.Before(d.until):
 		return true
 	}
-	return m.settled()
+	return m.settled() && (m.rescale == 0 || m.drained(now))
+}
+
+// drained tells whether nothing is on its way between stages, as rescaling needs it. As long as something is, the groups are asked for more cuts;
+// they read what is left, and the sources hold.
+func (m *Machine) drained(now time.Time) bool {
+	if len(m.reports) > 0 {
+		return false // what they bring is seen when they are folded
+	}
+	if checkpoint.Quiet(m.root) {
+		return true
+	}
+	m.deal.from = m.next
+	return false
+}
+
+// Rescale makes the job have n keyed partitions, after a short pause of its sources. Progress is told by the log, and by the root.
+func (m *Machine) Rescale(n int, now time.Time) error {
+	switch {
+	case n < 1 || n > checkpoint.MaxPartitions:
+		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%d partitions: it must be 1 to %d", n, checkpoint.MaxPartitions))
+	case len(m.root.Stages) == 0:
+		return sabot.WithKind(sabot.Invalid, fmt.Errorf("job %s has no keyed stage", m.root.Job))
+	case m.root.Ended || m.end != nil || m.stopping:
+		return sabot.WithKind(sabot.Invalid, fmt.Errorf("job %s is about to end", m.root.Job))
+	case m.deal != nil && m.rescale == 0 || !slices.ContainsFunc(m.members, func(w *member) bool { return w.assigned }):
+		return sabot.WithKind(sabot.Retry, fmt.Errorf("the shares of job %s are being dealt out; try again", m.root.Job))
+	case m.rescale != 0:
+		return sabot.WithKind(sabot.Retry, fmt.Errorf("job %s is being rescaled already, to %d partitions", m.root.Job, m.rescale))
+	}
+	if len(m.root.Stages[0].Partitions) == n {
+		return nil
+	}
+	m.rescale = n
+	m.deal = &deal{at: now, planned: true, until: now.Add(rescaleFor)}
+	m.advance(now)
+	return nil
+}
+
+// rescaleFor bounds how long the sources hold for a change of the number of partitions.
+const rescaleFor = 20 * time.Second
+
+// repartition divides the stages of body as Rescale has asked for, if it can be done now, and returns the groups that own anything: they all start
+// from body. When it has taken too long it is given up, and they start again as well, because their sources hold.
+func (m *Machine) repartition(body *pb.Root) (starts []uint32) {
+	n := m.rescale
+	if n == 0 {
+		return nil
+	}
+	m.rescale = 0
+	if err := checkpoint.Repartition(body, n); err != nil {
+		m.log(true, "rescaling is given up", "partitions", n, "error", err)
+	} else {
+		m.log(false, "rescaled", "partitions", n)
+	}
+	starts = checkpoint.Owners(body)
+	for _, g := range starts {
+		checkpoint.Raise(body, g)
+	}
+	return starts
 }
 
 // settled tells whether the last cuts before a planned deal are folded, or on their way into the root that is being made.
@@ -209,6 +268,9 @@ func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
 		held[w.group] = true
 	}
 	starts := map[uint32]bool{}
+	for _, g := range m.repartition(body) {
+		starts[g] = true
+	}
 	for _, w := range m.members {
 		if w.leaving {
 			continue

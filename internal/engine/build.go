@@ -193,7 +193,7 @@ func sourcesOf(g *bind.Graph, n *bind.Node) (names []string) {
 // lane makes lane i of a stage.
 func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	w := b.g.w
-	base := lane{stage: st.ID, index: i, low: sabot.NoTime}
+	base := lane{stage: st.ID, index: i, low: sabot.NoTime, touched: new(atomic.Bool)}
 	base.dead = &deadLetters{fail: w.cfg.FailOnBad}
 	if !st.Keyed() {
 		l := &sourceLane{lane: base, clock: w.cfg.Clock, limit: b.limit, align: b.align, progress: b.g.progress, cuts: b.g.cuts,

@@ -12,6 +12,7 @@ type cutter struct {
 	lanes    int
 	wakes    []chan struct{} // of the source lanes
 	want     atomic.Uint64
+	hold     atomic.Bool   // the sources give nothing behind the last barrier asked for
 	complete chan cutParts // one place: one cut in flight
 
 	mu    sync.Mutex
@@ -27,8 +28,9 @@ type cutParts struct {
 // newCutter returns a cutter; lanes and wakes are set before the lanes run.
 func newCutter() *cutter { return &cutter{complete: make(chan cutParts, 1)} }
 
-// ask makes the source lanes send barrier n.
-func (c *cutter) ask(n exchange.Cut) {
+// ask makes the source lanes send barrier n, and give nothing behind it if they are to hold.
+func (c *cutter) ask(n exchange.Cut, hold bool) {
+	c.hold.Store(hold)
 	c.want.Store(uint64(n))
 	if c.lanes == 0 {
 		c.complete <- cutParts{n: n}

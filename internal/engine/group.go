@@ -190,6 +190,11 @@ func (g *group) committed(root *pb.Root) {
 
 // pending tells whether a cut would commit something besides rows.
 func (g *group) pending() bool {
+	for _, l := range g.keyed {
+		if l.touched.Load() {
+			return true
+		}
+	}
 	return g.publisher.pending() || g.compactor.pending() || g.outputs.anyDue(g.w.cfg.Clock.Now())
 }
 

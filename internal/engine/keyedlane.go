@@ -63,6 +63,7 @@ func (l *keyedLane) take(ev exchange.Event) error {
 		return nil
 	}
 	l.lows[ev.Edge] = ev.Watermark
+	l.touched.Store(true)
 	for _, t := range l.entry[ev.Edge] {
 		if err := t.watermark(ev.Watermark); err != nil {
 			return err
@@ -92,6 +93,7 @@ func (l *keyedLane) tick() error {
 			if err := n.tick(now); err != nil {
 				return err
 			}
+			l.touched.Store(true)
 		}
 	}
 	return nil

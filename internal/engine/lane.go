@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -31,6 +32,7 @@ type lane struct {
 	dropped      int64 // processing-time timers
 	low          sabot.Micros
 	ended        bool
+	touched      *atomic.Bool // time has passed since the last cut, so that there may be results without rows having come
 
 	now     *node // whose operator runs
 	nowRows *batch.Batch
@@ -64,6 +66,7 @@ type part struct {
 func (l *lane) freeze(n exchange.Cut) (*part, error) {
 	p := &part{lane: l, low: l.low, counts: map[string]counts{}, dropped: l.dropped, ended: l.ended}
 	l.dropped = 0
+	l.touched.Store(false)
 	if l.store != nil {
 		p.frozen = l.store.Freeze(l.low)
 	}

@@ -54,9 +54,11 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			continue
 		}
 		s := l.choose(l.clock.Now())
-		if s == nil {
-			if err := l.finish(); err != nil {
-				return err
+		if s == nil || l.cuts.hold.Load() {
+			if s == nil {
+				if err := l.finish(); err != nil {
+					return err
+				}
 			}
 			select {
 			case <-l.wake:

@@ -188,7 +188,7 @@ func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err err
 	case *pb.ToWorker_Cut:
 		if g != nil && g.term == m.Cut.Term && g.generation == m.Cut.Generation {
 			g.progress.fresh.Store(false)
-			g.cuts.ask(exchange.Cut(m.Cut.Cut))
+			g.cuts.ask(exchange.Cut(m.Cut.Cut), m.Cut.Hold)
 		}
 	case *pb.ToWorker_Committed:
 		if g != nil {
@@ -280,12 +280,10 @@ func (w *Worker) failure(ctx context.Context, b *backoff, root *pb.Root, err err
 
 // progress tells the coordinator what there is to cut: when that has changed, and otherwise as a sign of life.
 func (w *Worker) progress(ctx context.Context) {
-	g := w.current()
-	if g == nil {
-		return
+	now, p := w.cfg.Clock.Now(), &pb.Progress{}
+	if g := w.current(); g != nil {
+		p = &pb.Progress{Generation: g.generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
 	}
-	now, p := w.cfg.Clock.Now(), &pb.Progress{
-		Generation: g.generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
 	if !w.reported.Swap(false) && proto.Equal(p, w.told) && now.Sub(w.toldAt) < signOfLife {
 		return
 	}

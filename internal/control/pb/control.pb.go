@@ -388,6 +388,86 @@ func (*DrainReply) Descriptor() ([]byte, []int) {
 	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{6}
 }
 
+type RescaleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partitions    uint32                 `protobuf:"varint,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RescaleRequest) Reset() {
+	*x = RescaleRequest{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescaleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescaleRequest) ProtoMessage() {}
+
+func (x *RescaleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescaleRequest.ProtoReflect.Descriptor instead.
+func (*RescaleRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RescaleRequest) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+type RescaleReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RescaleReply) Reset() {
+	*x = RescaleReply{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescaleReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescaleReply) ProtoMessage() {}
+
+func (x *RescaleReply) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescaleReply.ProtoReflect.Descriptor instead.
+func (*RescaleReply) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{8}
+}
+
 var File_internal_control_pb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_pb_control_proto_rawDesc = "" +
@@ -414,12 +494,18 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\fDrainRequest\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\"\f\n" +
 	"\n" +
-	"DrainReply2\xaa\x02\n" +
+	"DrainReply\"0\n" +
+	"\x0eRescaleRequest\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\rR\n" +
+	"partitions\"\x0e\n" +
+	"\fRescaleReply2\xf7\x02\n" +
 	"\aControl\x12J\n" +
 	"\x04Work\x12\x1f.sabot.checkpoint.v1.FromWorker\x1a\x1d.sabot.checkpoint.v1.ToWorker(\x010\x01\x12H\n" +
 	"\x06Status\x12\x1f.sabot.control.v1.StatusRequest\x1a\x1d.sabot.control.v1.StatusReply\x12B\n" +
 	"\x04Stop\x12\x1d.sabot.control.v1.StopRequest\x1a\x1b.sabot.control.v1.StopReply\x12E\n" +
-	"\x05Drain\x12\x1e.sabot.control.v1.DrainRequest\x1a\x1c.sabot.control.v1.DrainReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
+	"\x05Drain\x12\x1e.sabot.control.v1.DrainRequest\x1a\x1c.sabot.control.v1.DrainReply\x12K\n" +
+	"\aRescale\x12 .sabot.control.v1.RescaleRequest\x1a\x1e.sabot.control.v1.RescaleReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
 
 var (
 	file_internal_control_pb_control_proto_rawDescOnce sync.Once
@@ -433,34 +519,38 @@ func file_internal_control_pb_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_pb_control_proto_rawDescData
 }
 
-var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_internal_control_pb_control_proto_goTypes = []any{
-	(*StatusRequest)(nil), // 0: sabot.control.v1.StatusRequest
-	(*StatusReply)(nil),   // 1: sabot.control.v1.StatusReply
-	(*WorkerStatus)(nil),  // 2: sabot.control.v1.WorkerStatus
-	(*StopRequest)(nil),   // 3: sabot.control.v1.StopRequest
-	(*StopReply)(nil),     // 4: sabot.control.v1.StopReply
-	(*DrainRequest)(nil),  // 5: sabot.control.v1.DrainRequest
-	(*DrainReply)(nil),    // 6: sabot.control.v1.DrainReply
-	(*pb.Root)(nil),       // 7: sabot.checkpoint.v1.Root
-	(*pb.Progress)(nil),   // 8: sabot.checkpoint.v1.Progress
-	(*pb.FromWorker)(nil), // 9: sabot.checkpoint.v1.FromWorker
-	(*pb.ToWorker)(nil),   // 10: sabot.checkpoint.v1.ToWorker
+	(*StatusRequest)(nil),  // 0: sabot.control.v1.StatusRequest
+	(*StatusReply)(nil),    // 1: sabot.control.v1.StatusReply
+	(*WorkerStatus)(nil),   // 2: sabot.control.v1.WorkerStatus
+	(*StopRequest)(nil),    // 3: sabot.control.v1.StopRequest
+	(*StopReply)(nil),      // 4: sabot.control.v1.StopReply
+	(*DrainRequest)(nil),   // 5: sabot.control.v1.DrainRequest
+	(*DrainReply)(nil),     // 6: sabot.control.v1.DrainReply
+	(*RescaleRequest)(nil), // 7: sabot.control.v1.RescaleRequest
+	(*RescaleReply)(nil),   // 8: sabot.control.v1.RescaleReply
+	(*pb.Root)(nil),        // 9: sabot.checkpoint.v1.Root
+	(*pb.Progress)(nil),    // 10: sabot.checkpoint.v1.Progress
+	(*pb.FromWorker)(nil),  // 11: sabot.checkpoint.v1.FromWorker
+	(*pb.ToWorker)(nil),    // 12: sabot.checkpoint.v1.ToWorker
 }
 var file_internal_control_pb_control_proto_depIdxs = []int32{
-	7,  // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
+	9,  // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
 	2,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
-	8,  // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
-	9,  // 3: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
+	10, // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
+	11, // 3: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
 	0,  // 4: sabot.control.v1.Control.Status:input_type -> sabot.control.v1.StatusRequest
 	3,  // 5: sabot.control.v1.Control.Stop:input_type -> sabot.control.v1.StopRequest
 	5,  // 6: sabot.control.v1.Control.Drain:input_type -> sabot.control.v1.DrainRequest
-	10, // 7: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
-	1,  // 8: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
-	4,  // 9: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
-	6,  // 10: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
-	7,  // [7:11] is the sub-list for method output_type
-	3,  // [3:7] is the sub-list for method input_type
+	7,  // 7: sabot.control.v1.Control.Rescale:input_type -> sabot.control.v1.RescaleRequest
+	12, // 8: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
+	1,  // 9: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
+	4,  // 10: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
+	6,  // 11: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
+	8,  // 12: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -477,7 +567,7 @@ func file_internal_control_pb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

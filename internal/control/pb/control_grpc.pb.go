@@ -22,10 +22,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Control_Work_FullMethodName   = "/sabot.control.v1.Control/Work"
-	Control_Status_FullMethodName = "/sabot.control.v1.Control/Status"
-	Control_Stop_FullMethodName   = "/sabot.control.v1.Control/Stop"
-	Control_Drain_FullMethodName  = "/sabot.control.v1.Control/Drain"
+	Control_Work_FullMethodName    = "/sabot.control.v1.Control/Work"
+	Control_Status_FullMethodName  = "/sabot.control.v1.Control/Status"
+	Control_Stop_FullMethodName    = "/sabot.control.v1.Control/Stop"
+	Control_Drain_FullMethodName   = "/sabot.control.v1.Control/Drain"
+	Control_Rescale_FullMethodName = "/sabot.control.v1.Control/Rescale"
 )
 
 // ControlClient is the client API for Control service.
@@ -39,6 +40,8 @@ type ControlClient interface {
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
 	// Drain sends one worker away after its last cut; its share goes to the others.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
+	// Rescale changes the number of keyed partitions; no state is copied. It returns when it has begun.
+	Rescale(ctx context.Context, in *RescaleRequest, opts ...grpc.CallOption) (*RescaleReply, error)
 }
 
 type controlClient struct {
@@ -92,6 +95,16 @@ func (c *controlClient) Drain(ctx context.Context, in *DrainRequest, opts ...grp
 	return out, nil
 }
 
+func (c *controlClient) Rescale(ctx context.Context, in *RescaleRequest, opts ...grpc.CallOption) (*RescaleReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RescaleReply)
+	err := c.cc.Invoke(ctx, Control_Rescale_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -103,6 +116,8 @@ type ControlServer interface {
 	Stop(context.Context, *StopRequest) (*StopReply, error)
 	// Drain sends one worker away after its last cut; its share goes to the others.
 	Drain(context.Context, *DrainRequest) (*DrainReply, error)
+	// Rescale changes the number of keyed partitions; no state is copied. It returns when it has begun.
+	Rescale(context.Context, *RescaleRequest) (*RescaleReply, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -124,6 +139,9 @@ func (UnimplementedControlServer) Stop(context.Context, *StopRequest) (*StopRepl
 }
 func (UnimplementedControlServer) Drain(context.Context, *DrainRequest) (*DrainReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
+}
+func (UnimplementedControlServer) Rescale(context.Context, *RescaleRequest) (*RescaleReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rescale not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -207,6 +225,24 @@ func _Control_Drain_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Rescale_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RescaleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Rescale(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Rescale_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Rescale(ctx, req.(*RescaleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -225,6 +261,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Drain",
 			Handler:    _Control_Drain_Handler,
+		},
+		{
+			MethodName: "Rescale",
+			Handler:    _Control_Rescale_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
