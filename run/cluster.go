@@ -131,6 +131,7 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 	if leader != nil {
 		defer func() { _ = leader.Release() }() // it ends with its lease at the latest
 	}
+	r.mayDiffer = true
 	_, root, version, before, err := r.begin(ctx)
 	if err != nil || root == nil {
 		return before, err

@@ -383,6 +383,20 @@ func (p *process) rescale(ctx context.Context, n int) {
 	}
 }
 
+// status shows what a coordinator thinks of its workers.
+func (p *process) status(ctx context.Context) (text string) {
+	if d := p.driver.Load(); d != nil {
+		_ = d.Do(ctx, func(m *coord.Machine, now time.Time) { // one that has ended has nothing to say
+			st := m.Status(now)
+			for _, w := range st.Workers {
+				text += fmt.Sprintf("%+v\n", w)
+			}
+			text += fmt.Sprintln(st.Stuck)
+		})
+	}
+	return text
+}
+
 func (c *cluster) root() *pb.Root {
 	store := checkpoint.Store{Bucket: c.bucket, Paths: checkpoint.NewPaths("meters")}
 	root, _, err := store.Read(context.Background())
@@ -500,7 +514,9 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 			join()
 			co := c.coordinator()
 			kills := 0
+			status := ""
 			for running := true; running; {
+				status = co.status(c.ctx)
 				select {
 				case <-co.ended:
 					running = false
@@ -531,7 +547,7 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 				}
 			}
 			if co.err != nil || !co.res.Finished {
-				t.Fatalf("the coordinator ended with %+v, %v\n%s", co.res, co.err, c.stuck())
+				t.Fatalf("the coordinator ended with %+v, %v\n%s\n%s", co.res, co.err, status, c.stuck())
 			}
 			l.check()
 			c.fsck()

@@ -145,7 +145,7 @@ func (r *localRun) resumed(old *pb.Root, graph *bind.Graph, now map[string]descr
 		differs = append(differs, d...)
 	}
 	for _, st := range old.Stages {
-		if n := len(st.Partitions); r.opt.Partitions != 0 && r.opt.Partitions != n {
+		if n := len(st.Partitions); !r.mayDiffer && r.opt.Partitions != 0 && r.opt.Partitions != n {
 			differs = append(differs, fmt.Sprintf("--partitions is %d, the job has %d", r.opt.Partitions, n))
 			break
 		}

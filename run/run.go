@@ -114,6 +114,8 @@ type localRun struct {
 	paths  checkpoint.Paths
 	store  *checkpoint.Store
 
+	mayDiffer bool // the number of partitions may: the job can have been rescaled since its start
+
 	worker atomic.Pointer[engine.Worker] // that runs; nil: none
 	driver atomic.Pointer[coord.Driver]  // likewise
 }

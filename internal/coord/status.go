@@ -53,6 +53,13 @@ func (m *Machine) Status(now time.Time) Status {
 			s.Stuck = append(s.Stuck, fmt.Sprintf("the share of group %d waits for a worker", id))
 		}
 	}
+	if d := m.deal; d != nil && now.After(d.at.Add(time.Second)) {
+		why := "a change of workers"
+		if m.rescale != 0 {
+			why = fmt.Sprintf("a change to %d partitions", m.rescale)
+		}
+		s.Stuck = append(s.Stuck, fmt.Sprintf("%s waits for last checkpoints, for %s more at most", why, d.until.Sub(now).Round(time.Second)))
+	}
 	if m.root.Ended {
 		return s
 	}

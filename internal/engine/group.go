@@ -195,6 +195,11 @@ func (g *group) pending() bool {
 			return true
 		}
 	}
+	for _, l := range g.sources {
+		if l.touched.Load() {
+			return true
+		}
+	}
 	return g.publisher.pending() || g.compactor.pending() || g.outputs.anyDue(g.w.cfg.Clock.Now())
 }
 

@@ -32,7 +32,7 @@ type lane struct {
 	dropped      int64 // processing-time timers
 	low          sabot.Micros
 	ended        bool
-	touched      *atomic.Bool // time has passed since the last cut, so that there may be results without rows having come
+	touched      *atomic.Bool // something but rows has come since the last cut: time has passed, a split has ended
 
 	now     *node // whose operator runs
 	nowRows *batch.Batch

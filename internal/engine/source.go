@@ -104,6 +104,7 @@ func (l *sourceLane) read(ctx context.Context, s *splitRun) error {
 	chunk, err := s.reader.Read(ctx)
 	if errors.Is(err, io.EOF) {
 		s.ended, s.done = true, 1
+		l.touched.Store(true) // other groups learn of it from the root
 		return s.close()
 	}
 	if err != nil {

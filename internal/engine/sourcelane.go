@@ -134,6 +134,9 @@ func (l *sourceLane) advance() error {
 		if !s.ended && s.in.timeCol >= 0 && s.quiet.IsZero() {
 			next = min(next, s.low)
 		}
+		if s.idle(now) != s.idling {
+			l.touched.Store(true) // likewise
+		}
 	}
 	l.align.set(l.index, next)
 	return nil
@@ -163,8 +166,8 @@ func (l *sourceLane) cut(n exchange.Cut) error {
 		in.counts = counts{}
 	}
 	for _, s := range l.splits {
+		s.idling = s.idle(l.clock.Now())
 		st := s.splitState
-		st.idling = s.idle(l.clock.Now())
 		p.splits = append(p.splits, st)
 	}
 	l.cuts.add(n, p)
