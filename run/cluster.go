@@ -254,6 +254,9 @@ func (r *localRun) serve(ctx context.Context, name string, connect dial) (end bo
 	if err != nil {
 		return sabot.KindOf(err) == sabot.Invalid, err // when there is no root yet, the coordinator is about to write it
 	}
+	if root.FinishedUs != 0 {
+		return true, nil // while this worker looked for a coordinator
+	}
 	schemas, err := committedSchemas(root)
 	if err != nil {
 		return true, err
