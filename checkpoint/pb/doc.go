@@ -1,0 +1,2 @@
+// Package pb holds the stored and exchanged messages, generated from checkpoint.proto.
+package pb
