@@ -3,6 +3,7 @@ package operators
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -129,6 +130,10 @@ func (w *window) Batch(b *batch.Batch, out Collector) error {
 		}
 		if err := flush(); err != nil {
 			return err
+		}
+		if t > math.MaxInt64-w.size-w.slide { // of the end of time: its window would end beyond that
+			late = append(late, i)
+			return nil
 		}
 		m := t % w.slide
 		if m < 0 {

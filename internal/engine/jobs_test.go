@@ -136,6 +136,38 @@ type count struct {
 	Count                  int64
 }
 
+// What is emitted at the end of time lies in no window: it is late, and nothing else is harmed.
+func TestEndOfTimeInWindows(t *testing.T) {
+	job := func() *sabot.Job {
+		job := sabot.NewJob("shops")
+		in := job.Source("sales", sabottest.Source[sale](), sabot.EventTime("at"))
+		echoed := sabot.Process(in.KeyBy("shop"), "echo", func(p *sabot.Proc[string, sale, sale]) {
+			end := p.Timer("end", sabot.ByEventTime, func(time.Time) error {
+				p.Emit(sale{noon, p.Key(), 100})
+				return nil
+			})
+			p.OnRow(func(s sale) error {
+				end.Set(sabot.EndOfTime)
+				p.Emit(s)
+				return nil
+			})
+		})
+		w := echoed.KeyBy("shop").Window(sabot.Hopping(2*time.Minute, time.Minute)).Aggregate("totals", sabot.Sum("cents").As("sum"))
+		w.Sink("out", sabottest.Sink[total]())
+		w.Late().Sink("late", sabottest.Sink[sale]())
+		return job
+	}
+	sabottest.Run(t, job, func(h *sabottest.Harness) {
+		sales(h)
+		early := func(shop string, sum int64) total {
+			return total{shop, noon.Add(-time.Minute), noon.Add(time.Minute), sum}
+		}
+		later := func(shop string, sum int64) total { return total{shop, noon, noon.Add(2 * time.Minute), sum} }
+		sabottest.Want(h, "out", early("a", 4), early("b", 2), later("a", 4), later("b", 2))
+		sabottest.Want(h, "late", sale{noon, "a", 100}, sale{noon, "b", 100})
+	})
+}
+
 // Null is one key, NaN is one, and -0 equals +0.
 func TestKeysThatAreNoNumbers(t *testing.T) {
 	job := func() *sabot.Job {
