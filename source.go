@@ -61,6 +61,7 @@ type Env struct {
 	Job, Run string
 	Log      *slog.Logger
 	Now      func() time.Time // wall clock; virtual under test
+	Notice   func(string)     // tells the person who starts the job; nil: nobody
 	MaxRows  int              // most rows per Chunk; 8192 when 0
 }
 

@@ -34,6 +34,9 @@ func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.
 		run = old.Run
 	}
 	env := sabot.Env{Job: r.plan.Job, Run: run, Log: r.opt.Log, Now: r.opt.Clock.Now}
+	if old == nil || r.opt.Fresh { // a run that goes on keeps what it had
+		env.Notice = r.opt.Notice
+	}
 	now, err := r.describe(ctx, env)
 	if err != nil && !(resume && old.FinishedUs != 0) {
 		return nil, nil, err

@@ -56,8 +56,8 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 		}
 		if schema == nil {
 			schema = got
-			if f, _ := formatOf(p, s.Format); (f == CSV || f == JSONL) && s.Schema == nil && s.Like == nil && env.Log != nil {
-				env.Log.Info("types inferred from the first rows", "file", p, "columns", columns(schema))
+			if f, _ := formatOf(p, s.Format); (f == CSV || f == JSONL) && s.Schema == nil && s.Like == nil && env.Notice != nil {
+				env.Notice(fmt.Sprintf("Types inferred from the first rows of %s, and kept for this run: %s.", id, columns(schema)))
 			}
 		} else if err := agree(paths[0], schema, p, got); err != nil {
 			return nil, nil, err
