@@ -63,7 +63,7 @@ func (r Result) String() string {
 	for _, s := range r.Sources {
 		reads = append(reads, fmt.Sprintf("%s rows of %q (%s)", grouped(s.Rows), s.Name, plural(s.Splits, "split")))
 	}
-	fmt.Fprintf(&b, " It read %s in %d checkpoints.", strings.Join(reads, " and "), r.Epoch)
+	fmt.Fprintf(&b, " It read %s; its last checkpoint is number %d.", strings.Join(reads, " and "), r.Epoch)
 	if r.Before {
 		b.WriteString(" Use --fresh to run it again from the beginning.")
 	}
