@@ -146,13 +146,13 @@ func (c *cell[T]) Get() (v T, ok bool) {
 		return v, false
 	}
 	if c.ttl.col >= 0 {
-		if c.ttl.expired(c.used(slot), c.p.now) {
+		if c.ttl.expired(c.used(slot), c.p.age) {
 			c.Clear()
 			return v, false
 		}
-		if c.ttl.onRead && c.p.now > sabot.Micros(c.used(slot)) {
+		if c.ttl.onRead && c.p.age > sabot.Micros(c.used(slot)) {
 			c.note(slot)
-			c.p.keys.Cols[c.ttl.col].Ints[slot] = int64(c.p.now)
+			c.p.keys.Cols[c.ttl.col].Ints[slot] = int64(c.p.age)
 			c.p.keys.Touch(slot)
 		}
 	}
@@ -163,7 +163,7 @@ func (c *cell[T]) Get() (v T, ok bool) {
 func (c *cell[T]) Put(v T) {
 	slot := c.p.slot
 	c.note(slot)
-	c.set(slot, v, int64(c.p.now))
+	c.set(slot, v, int64(c.p.age))
 }
 
 // Clear implements sabot.ValueCell.

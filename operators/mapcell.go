@@ -141,7 +141,7 @@ func appendText(dst, field []byte) []byte {
 // find returns the entry of an own key of the current slot, NoSlot when there is none, or none that lives.
 func (e *entries) find(own []byte) uint32 {
 	entry := e.t.Lookup(e.hash(own), own)
-	if entry != objstate.NoSlot && e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.now) {
+	if entry != objstate.NoSlot && e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.age) {
 		return objstate.NoSlot
 	}
 	return entry
@@ -231,9 +231,9 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 		return v, false
 	}
 	if t := c.e.ttl; t.col >= 0 && t.onRead {
-		if used := &c.e.t.Cols[1].Ints[entry]; c.e.p.now > sabot.Micros(*used) {
+		if used := &c.e.t.Cols[1].Ints[entry]; c.e.p.age > sabot.Micros(*used) {
 			c.note(own, entry)
-			*used = int64(c.e.p.now)
+			*used = int64(c.e.p.age)
 			c.e.t.Touch(entry)
 		}
 	}
@@ -244,7 +244,7 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 func (c *mapCell[K, V]) Put(k K, v V) {
 	own := c.ownKey(k)
 	c.note(own, c.e.t.Lookup(c.e.hash(own), own))
-	c.set(own, v, int64(c.e.p.now))
+	c.set(own, v, int64(c.e.p.age))
 }
 
 // Remove implements sabot.MapCell.
@@ -286,7 +286,7 @@ func (c *mapCell[K, V]) All(yield func(K, V) bool) {
 	for l := e.head[e.p.slot]; l != 0; {
 		entry := uint32(l - 1)
 		l = e.next[entry] // the entry may be removed meanwhile
-		if e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.now) {
+		if e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.age) {
 			continue
 		}
 		if !yield(c.key(e.t.Key(entry)[4:]), c.values()[entry]) {

@@ -42,7 +42,8 @@ type process struct {
 	slot    uint32
 	row     int // -1: a timer
 	now     sabot.Micros
-	fields  []any // of the current key, decoded on demand
+	age     sabot.Micros // event time by which what a TTL lets live is judged
+	fields  []any        // of the current key, decoded on demand
 	decoded bool
 	logs    []undoer // that have something to undo
 	decoder *rowkey.Decoder
@@ -110,6 +111,7 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 		if b.Times != nil {
 			p.now = sabot.Micros(b.Times[i])
 		}
+		p.age = p.now
 		if err := p.handler.Row(int(i)); err != nil {
 			p.rollback()
 			if err := out.Dead(b, int(i), err.Error()); err != nil {
@@ -229,7 +231,10 @@ func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
 			s.gone = append(s.gone, s.frozen(t))
 		}
 		p.holds[t.Slot]--
-		p.row, p.now = -1, t.At
+		p.row, p.now, p.age = -1, t.At, t.At
+		if s == p.proc {
+			p.age = p.low // the clock of a wall says nothing of how old the data is
+		}
 		if err := p.fire[t.ID](t.At.Time()); err != nil {
 			p.rollback()
 			if err := out.DeadKey(p.keys.Key(t.Slot), t.At, err.Error()); err != nil {

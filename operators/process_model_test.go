@@ -77,8 +77,8 @@ func textBy[T any](conv func(int64) T) func(int64) string {
 	return func(n int64) string { return fmt.Sprint(conv(n)) }
 }
 
-// call runs f for a key at a time, and tells the error that f returned.
-func (m *processModel) call(key any, now sabot.Micros, f func(h *handles) error) error {
+// call runs f for a key at a time, with values of an age, and tells the error that f returned.
+func (m *processModel) call(key any, now, age sabot.Micros, f func(h *handles) error) error {
 	k := m.keys[key].clone()
 	var emitted []plainRow
 	h := &handles{values: map[string]valueOps{}, maps: map[string]mapOps{}, timers: map[string]timerOps{},
@@ -87,10 +87,10 @@ func (m *processModel) call(key any, now sabot.Micros, f func(h *handles) error)
 			emitted = append(emitted, plainRow{int64(now), []any{keyText(key), text}})
 		}}
 	for _, name := range valueNames {
-		h.values[name] = m.value(k, name, now)
+		h.values[name] = m.value(k, name, age)
 	}
 	for _, name := range mapNames {
-		h.maps[name] = m.entries(k, name, now)
+		h.maps[name] = m.entries(k, name, age)
 	}
 	for _, name := range timerNames {
 		h.timers[name] = timerOps{func(at int64) { k.timers[modelTimer{at, name}] = true }, func(at int64) { delete(k.timers, modelTimer{at, name}) }}
@@ -161,7 +161,7 @@ func (m *processModel) entries(k *modelKey, name string, now sabot.Micros) mapOp
 
 func (m *processModel) batch(rows []plainRow) {
 	for _, r := range rows {
-		if err := m.call(r.vals[0], sabot.Micros(r.time), func(h *handles) error { return h.run(parseScript(r.vals[1].(string))) }); err != nil {
+		if err := m.call(r.vals[0], sabot.Micros(r.time), sabot.Micros(r.time), func(h *handles) error { return h.run(parseScript(r.vals[1].(string))) }); err != nil {
 			m.out.dead = append(m.out.dead, r)
 		}
 		m.fire('e', m.low)
@@ -193,7 +193,11 @@ func (m *processModel) fire(clock byte, w sabot.Micros) {
 		k := m.keys[key].clone()
 		delete(k.timers, t)
 		m.keep(key, k)
-		if err := m.call(key, sabot.Micros(t.at), func(h *handles) error { return h.fire(t.name, t.at, m.unit) }); err != nil {
+		age := sabot.Micros(t.at)
+		if clock == 't' {
+			age = m.low
+		}
+		if err := m.call(key, sabot.Micros(t.at), age, func(h *handles) error { return h.fire(t.name, t.at, m.unit) }); err != nil {
 			m.died = append(m.died, fmt.Sprintf("%s %d %s", keyText(key), t.at, err))
 		}
 		if clock == 't' {
