@@ -38,13 +38,14 @@ func NewBuilder(schema *arrow.Schema) *Builder {
 }
 
 func (c *column) reset() {
-	t, n := c.t, c.n
+	t, n, size := c.t, c.n, len(c.bytes)
 	*c = column{t: t}
 	switch t.ID() {
 	case arrow.BOOL:
 		c.bits = make([]bool, 0, n)
 	case arrow.STRING, arrow.BINARY:
 		c.offs = append(make([]int32, 0, n+1), 0)
+		c.bytes = make([]byte, 0, size)
 	case arrow.FLOAT32, arrow.FLOAT64:
 		c.flts = make([]float64, 0, n)
 	case arrow.DECIMAL128:

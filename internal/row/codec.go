@@ -44,6 +44,9 @@ func describe(t reflect.Type, h *uint32, depth int) error {
 	}
 	switch t.Kind() {
 	case reflect.Slice, reflect.Pointer:
+		if t.Kind() == reflect.Slice && t.Elem().Size() == 0 {
+			return fmt.Errorf("%s has elements without content: keep its length", t)
+		}
 		mix(h, t.Kind().String())
 		return describe(t.Elem(), h, depth+1)
 	case reflect.Struct:

@@ -42,6 +42,9 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 		if !tagged {
 			name = snake(f.Name)
 		}
+		if name == "" {
+			return nil, fmt.Errorf("the tag of field %s of %s names no column", f.Name, t)
+		}
 		if other, ok := seen[name]; ok {
 			return nil, fmt.Errorf("fields %s and %s of %s are both column %q", other, f.Name, t, name)
 		}

@@ -1,6 +1,7 @@
 package row
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -13,312 +14,235 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// every has a field of every type that a column can have.
+type (
+	label string
+	level int8
+	blob  []byte
+)
+
+// every has a field of each column type, and a pointer to each.
 type every struct {
-	B   bool
-	I   int
-	I8  int8
-	I16 int16
-	I32 int32
-	I64 int64
-	U   uint
-	U8  uint8
-	U16 uint16
-	U32 uint32
-	U64 uint64
-	F32 float32
-	F64 float64
-	S   string
-	Raw []byte
-	At  time.Time
-	For time.Duration
+	Bool     bool
+	Int      int
+	Int8     int8
+	Int16    int16
+	Int32    int32
+	Int64    int64
+	Uint     uint
+	Uint8    uint8
+	Uint16   uint16
+	Uint32   uint32
+	Uint64   uint64
+	Float32  float32
+	Float64  float64
+	String   string
+	Bytes    []byte
+	Time     time.Time
+	Duration time.Duration
+	Label    label
+	Level    level
+	Blob     blob
+	//lint:ignore U1000 the field is there to be passed over
+	skipped int
+	Left    chan int `sabot:"-"`
 
-	BP   *bool
-	I64P *int64
-	U8P  *uint8
-	F64P *float64
-	SP   *string
-	AtP  *time.Time
-
-	QuietFrom string
-	Named     string `sabot:"other_name"`
-	Skipped   string `sabot:"-"`
+	BoolP     *bool
+	IntP      *int
+	Int8P     *int8
+	Int16P    *int16
+	Int32P    *int32
+	Int64P    *int64
+	UintP     *uint
+	Uint8P    *uint8
+	Uint16P   *uint16
+	Uint32P   *uint32
+	Uint64P   *uint64
+	Float32P  *float32
+	Float64P  *float64
+	StringP   *string
+	BytesP    *[]byte
+	TimeP     *time.Time
+	DurationP *time.Duration
+	LabelP    *label
+	LevelP    *level
+	BlobP     *blob
 }
 
-func random(r *rand.Rand) every {
-	at := func() time.Time { return time.UnixMicro(int64(r.Uint64()) >> 8).UTC() }
-	text := func() string { return strings.Repeat(string(rune('a'+r.IntN(26))), r.IntN(20)) }
-	e := every{B: r.IntN(2) == 0, I: int(r.Uint64()), I8: int8(r.Uint64()), I16: int16(r.Uint64()), I32: int32(r.Uint64()), I64: int64(r.Uint64()),
-		U: uint(r.Uint64()), U8: uint8(r.Uint64()), U16: uint16(r.Uint64()), U32: uint32(r.Uint64()), U64: r.Uint64(), F32: r.Float32(), F64: r.NormFloat64(),
-		S: text(), Raw: []byte(text()), At: at(), For: time.Duration(r.IntN(1<<40)) * time.Microsecond, QuietFrom: text(), Named: text()}
-	if r.IntN(2) == 0 {
-		b, i, u, f, s, t := e.B, e.I64, e.U8, e.F64, e.S, at()
-		e.BP, e.I64P, e.U8P, e.F64P, e.SP, e.AtP = &b, &i, &u, &f, &s, &t
+// fill sets v to a random value, of small ones and extremes above all.
+func fill(r *rand.Rand, v reflect.Value) {
+	switch {
+	case v.Type() == timeType:
+		v.Set(reflect.ValueOf(time.UnixMicro(pick(r, 0, -1, math.MaxInt64/4000, math.MinInt64/4000, r.Int64()>>12)).UTC()))
+		return
+	case v.Type() == durationType:
+		v.SetInt(pick(r, 0, -1, 1, r.Int64()>>12) * 1000)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(r.IntN(2) == 0)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		shift := 64 - v.Type().Bits()
+		v.SetInt(pick(r, 0, -1, math.MaxInt64, math.MinInt64, int64(r.Uint64())) >> shift)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(pick(r, 0, 1, math.MaxUint64, 1<<63, r.Uint64()) >> (64 - v.Type().Bits()))
+	case reflect.Float32:
+		v.SetFloat(pick(r, 0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.MaxFloat32, float64(r.Float32())))
+	case reflect.Float64:
+		v.SetFloat(pick(r, 0, math.Copysign(0, -1), math.NaN(), math.Inf(-1), math.SmallestNonzeroFloat64, r.NormFloat64()))
+	case reflect.String:
+		v.SetString(pick(r, "", "a", "zero\x00in", "größer", strings.Repeat("x", r.IntN(300))))
+	case reflect.Slice:
+		v.SetBytes(pick(r, nil, []byte{}, []byte{0, 255}, bytes.Repeat([]byte{7}, r.IntN(300))))
+	case reflect.Pointer:
+		if r.IntN(3) > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(r, v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Field(i); f.CanSet() && f.Kind() != reflect.Chan {
+				fill(r, f)
+			}
+		}
+	}
+}
+
+func pick[T any](r *rand.Rand, vs ...T) T { return vs[r.IntN(len(vs))] }
+
+// same tells whether two values are one: floats by their bits but NaN, bytes by content (columns know no nil), the rest as Go compares it.
+func same(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return math.Float64bits(a.Float()) == math.Float64bits(b.Float()) || math.IsNaN(a.Float()) && math.IsNaN(b.Float())
+	case reflect.Slice:
+		return bytes.Equal(a.Bytes(), b.Bytes())
+	case reflect.Pointer:
+		return a.IsNil() == b.IsNil() && (a.IsNil() || same(a.Elem(), b.Elem()))
+	}
+	return a.Interface() == b.Interface()
+}
+
+func compare(t *testing.T, what string, want, got any) {
+	t.Helper()
+	w, g := reflect.ValueOf(want), reflect.ValueOf(got)
+	for i := range w.NumField() {
+		if f := w.Type().Field(i); f.IsExported() && !same(w.Field(i), g.Field(i)) {
+			t.Errorf("%s: field %s is %#v, want %#v", what, f.Name, g.Field(i), w.Field(i))
+		}
+	}
+}
+
+// codecs of every, over all of its columns.
+func encoderOf[T any](t testing.TB) *Encoder[T] {
+	t.Helper()
+	e, err := NewEncoder[T]()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return e
 }
 
+func decoderOf[T any](t testing.TB, in *arrow.Schema) *Decoder[T] {
+	t.Helper()
+	d, err := NewDecoder[T](in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// decoded returns the rows of columns.
+func decoded[T any](t *testing.T, in *arrow.Schema, cols []arrow.Array) []T {
+	t.Helper()
+	d := decoderOf[T](t, in)
+	if err := d.Reset(cols); err != nil {
+		t.Fatal(err)
+	}
+	out := make([]T, cols[0].Len())
+	for i := range out {
+		if err := d.Decode(i, &out[i]); err != nil {
+			t.Fatalf("row %d: %v", i, err)
+		}
+	}
+	return out
+}
+
+func random(r *rand.Rand, n int) []every {
+	rows := make([]every, n)
+	for i := range rows {
+		fill(r, reflect.ValueOf(&rows[i]).Elem())
+	}
+	return rows
+}
+
+// Structs that became columns come back as they were, also out of slices of columns, after Truncate, and with none at all.
 func TestRoundTrip(t *testing.T) {
-	enc, err := NewEncoder[every]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec, err := NewDecoder[every](enc.Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	for round := range 50 {
-		rows := make([]every, r.IntN(200))
+	e := encoderOf[every](t)
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		rows := random(r, r.IntN(40))
 		for i := range rows {
-			rows[i] = random(r)
-			enc.Append(&rows[i])
+			e.Append(&rows[i])
 		}
-		if cut := r.IntN(3); cut == 0 && len(rows) > 1 {
-			rows = rows[:len(rows)/2]
-			enc.Truncate(len(rows))
-		}
-		if enc.Len() != len(rows) {
-			t.Fatalf("round %d: %d rows are encoded, want %d", round, enc.Len(), len(rows))
-		}
-		cols := enc.Flush()
-		if err := dec.Reset(cols); err != nil {
-			t.Fatal(err)
-		}
-		var got every // one for all rows, as the engine does: what a row does not set must not stay
-		for i := range rows {
-			if err := dec.Decode(i, &got); err != nil {
-				t.Fatal(err)
+		if r.IntN(2) == 0 {
+			rows = rows[:r.IntN(len(rows)+1)]
+			e.Truncate(len(rows))
+			more := random(r, r.IntN(5))
+			for i := range more {
+				e.Append(&more[i])
 			}
-			if len(got.Raw) == 0 {
-				got.Raw = rows[i].Raw // empty, or none
-			}
-			if !reflect.DeepEqual(got, rows[i]) {
-				t.Fatalf("round %d, row %d: got %+v, want %+v", round, i, got, rows[i])
-			}
+			rows = append(rows, more...)
 		}
-		for _, c := range cols {
+		if e.Len() != len(rows) {
+			t.Fatalf("seed %d: Len is %d, want %d", seed, e.Len(), len(rows))
+		}
+		cols := e.Flush()
+		from := r.IntN(len(rows) + 1)
+		parts := make([]arrow.Array, len(cols))
+		for i, c := range cols {
+			parts[i] = array.NewSlice(c, int64(from), int64(len(rows)))
+		}
+		for i, got := range decoded[every](t, e.Schema(), cols) {
+			compare(t, fmt.Sprintf("seed %d, row %d of %d", seed, i, len(rows)), rows[i], got)
+		}
+		for i, got := range decoded[every](t, e.Schema(), parts) {
+			compare(t, fmt.Sprintf("seed %d, row %d of the slice from %d", seed, i, from), rows[from+i], got)
+		}
+		for _, c := range append(cols, parts...) {
 			c.Release()
 		}
-	}
-}
-
-func TestNames(t *testing.T) {
-	s, err := Schema(reflect.TypeFor[every]())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"quiet_from", "other_name", "i64_p", "f64"} {
-		if len(s.FieldIndices(name)) != 1 {
-			t.Errorf("there is no column %q among %v", name, s)
-		}
-	}
-	for _, name := range []string{"skipped", "named", "-"} {
-		if len(s.FieldIndices(name)) > 0 {
-			t.Errorf("there is a column %q", name)
-		}
-	}
-	for goName, want := range map[string]string{"A": "a", "ID": "id", "UserID": "user_id", "HTTPPort": "http_port", "At": "at", "QuietFrom": "quiet_from"} {
-		if got := snake(goName); got != want {
-			t.Errorf("field %s is column %q, want %q", goName, got, want)
+		if t.Failed() {
+			return
 		}
 	}
 }
 
-func TestTypesThatAreNoRows(t *testing.T) {
-	for _, c := range []struct {
-		typ  reflect.Type
-		says string
-	}{
-		{reflect.TypeFor[int](), "is no struct"}, {reflect.TypeFor[time.Time](), "is no struct"}, {reflect.TypeFor[struct{}](), "has no exported fields"},
-		{reflect.TypeFor[struct{ M map[string]int }](), "has type map[string]int, which is no column type"},
-		{reflect.TypeFor[struct{ P **int }](), "which is no column type"},
-		{reflect.TypeFor[struct {
-			A string
-			B string `sabot:"a"`
-		}](), `fields A and B of struct`},
-	} {
-		if _, err := Schema(c.typ); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, want %q", c.typ, err, c.says)
-		}
+// What a decoder has set stays when the columns' memory is used for something else, and pointers of two rows are two.
+func TestDecodedRowsStandAlone(t *testing.T) {
+	type text struct {
+		S  string
+		B  []byte
+		P  *string
+		BP *[]byte
 	}
-}
-
-func TestDecoderChecksTypes(t *testing.T) {
-	type small struct{ A int8 }
-	type wide struct{ A int64 }
-	type text struct{ A string }
-	type other struct{ B int64 }
-	ints := arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int32}}, nil)
-	if _, err := NewDecoder[wide](ints); err != nil {
-		t.Errorf("an int32 does not fit into an int64: %v", err)
-	}
-	_, narrow := NewDecoder[small](ints)
-	_, clash := NewDecoder[text](ints)
-	_, missing := NewDecoder[other](ints)
-	for what, err := range map[string]error{"a narrower integer": narrow, "a text": clash, "a column that is not there": missing} {
-		if err == nil {
-			t.Errorf("%s is taken", what)
-		}
-	}
-}
-
-func TestNullNeedsAPointer(t *testing.T) {
-	type plain struct{ A int64 }
-	s := arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int64, Nullable: true}}, nil)
-	d, err := NewDecoder[plain](s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := NewBuilder(s)
-	b.AppendNull(0)
-	b.AppendInt(0, 7)
-	cols := b.Build()
-	defer cols[0].Release()
-	if err := d.Reset([]arrow.Array{cols[0]}); err != nil {
-		t.Fatal(err)
-	}
-	var p plain
-	if err := d.Decode(0, &p); err == nil || !strings.Contains(err.Error(), `"a"`) {
-		t.Errorf("a null for a field that is no pointer: %v, want the column named", err)
-	}
-	if err := d.Decode(1, &p); err != nil || p.A != 7 {
-		t.Errorf("the row behind it: %+v, %v", p, err)
-	}
-}
-
-func TestSlicesOfColumns(t *testing.T) {
-	type pair struct {
-		S string
-		N *float64
-	}
-	e, err := NewEncoder[pair]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 10 {
-		f := float64(i)
-		p := pair{fmt.Sprint("text ", i), &f}
-		if i%3 == 0 {
-			p.N = nil
-		}
-		e.Append(&p)
+	e := encoderOf[text](t)
+	s, b := "shared", []byte("shared")
+	for range 2 {
+		e.Append(&text{s, b, &s, &b})
 	}
 	cols := e.Flush()
-	d, err := NewDecoder[pair](e.Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cut []arrow.Array
+	rows := decoded[text](t, e.Schema(), cols)
 	for _, c := range cols {
-		cut = append(cut, array.NewSlice(c, 4, 8))
-	}
-	if err := d.Reset(cut); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 4 {
-		var p pair
-		if err := d.Decode(i, &p); err != nil || p.S != fmt.Sprint("text ", i+4) || (p.N == nil) != ((i+4)%3 == 0) || p.N != nil && *p.N != float64(i+4) {
-			t.Errorf("row %d of a slice: %+v, %v", i, p, err)
+		for _, buf := range c.Data().Buffers()[1:] {
+			clear(buf.Bytes())
 		}
 	}
-}
-
-type quote struct {
-	At     time.Time
-	Symbol string
-	Price  float64
-	Size   int64
-	Bid    bool
-}
-
-// BenchmarkDecode reads rows into structs; the plain loop copies the same values from slices.
-func BenchmarkDecode(b *testing.B) {
-	const n = 4096
-	e, err := NewEncoder[quote]()
-	if err != nil {
-		b.Fatal(err)
+	*rows[0].P, (*rows[0].BP)[0], rows[0].B[0] = "mine", 'X', 'X'
+	if got := rows[1]; got.S != s || string(got.B) != s || *got.P != s || string(*got.BP) != s {
+		t.Errorf("row 1 is %s %s %s %s, want %q throughout", got.S, got.B, *got.P, *got.BP, s)
 	}
-	times, symbols, prices, sizes, bids := make([]int64, n), make([]string, n), make([]float64, n), make([]int64, n), make([]bool, n)
-	for i := range n {
-		q := quote{time.UnixMicro(int64(i)), fmt.Sprint("s", i%100), math.Sqrt(float64(i)), int64(i), i%2 == 0}
-		times[i], symbols[i], prices[i], sizes[i], bids[i] = int64(i), q.Symbol, q.Price, q.Size, q.Bid
-		e.Append(&q)
+	if rows[0].S != s {
+		t.Errorf("row 0 has %q, want %q", rows[0].S, s)
 	}
-	cols := e.Flush()
-	per := func(b *testing.B) { b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row") }
-	b.Run("decoder", func(b *testing.B) {
-		d, err := NewDecoder[quote](e.Schema())
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportAllocs()
-		var q quote
-		for range b.N {
-			if err := d.Reset(cols); err != nil {
-				b.Fatal(err)
-			}
-			for i := range n {
-				if err := d.Decode(i, &q); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		per(b)
-	})
-	b.Run("loop", func(b *testing.B) {
-		var q quote
-		for range b.N {
-			for i := range n {
-				q = quote{time.UnixMicro(times[i]), symbols[i], prices[i], sizes[i], bids[i]}
-			}
-		}
-		if q.Size != n-1 {
-			b.Fatal(q)
-		}
-		per(b)
-	})
-}
-
-// BenchmarkEncode writes structs into columns; the plain loop appends the same values to slices.
-func BenchmarkEncode(b *testing.B) {
-	const n = 4096
-	rows := make([]quote, n)
-	for i := range rows {
-		rows[i] = quote{time.UnixMicro(int64(i)), fmt.Sprint("s", i%100), math.Sqrt(float64(i)), int64(i), i%2 == 0}
-	}
-	per := func(b *testing.B) { b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row") }
-	b.Run("encoder", func(b *testing.B) {
-		e, err := NewEncoder[quote]()
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportAllocs()
-		for range b.N {
-			for i := range rows {
-				e.Append(&rows[i])
-			}
-			for _, c := range e.Flush() {
-				c.Release()
-			}
-		}
-		per(b)
-	})
-	b.Run("loop", func(b *testing.B) {
-		for range b.N {
-			var times, sizes []int64
-			var text []byte
-			var prices []float64
-			var bids []bool
-			for i := range rows {
-				q := &rows[i]
-				times, text, prices = append(times, q.At.UnixMicro()), append(text, q.Symbol...), append(prices, q.Price)
-				sizes, bids = append(sizes, q.Size), append(bids, q.Bid)
-			}
-			if len(times)+len(sizes)+len(prices)+len(bids)+len(text) == 0 {
-				b.Fatal("nothing was appended")
-			}
-		}
-		per(b)
-	})
 }
