@@ -30,6 +30,17 @@ func (b *binder) problem(n *sabot.Node, format string, args ...any) {
 	b.bad = append(b.bad, fmt.Errorf("%s: %s %q: %s", n.At, n.Kind, n.Name, fmt.Sprintf(format, args...)))
 }
 
+// problems reports each of the errors that err joins.
+func (b *binder) problems(n *sabot.Node, err error) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			b.problems(n, err)
+		}
+		return
+	}
+	b.problem(n, "%v", err)
+}
+
 func (b *binder) run() {
 	b.timed = make([]bool, len(b.plan.Nodes))
 	b.reads = make([][]string, len(b.plan.Nodes))
@@ -310,7 +321,7 @@ func (b *binder) process(n *Node) {
 	key := b.plan.Nodes[n.Spec.Inputs[0]].Key
 	out, state, err := f.Bind(n.In[0], key)
 	if err != nil {
-		b.problem(n.Spec, "%v", err)
+		b.problems(n.Spec, err)
 		return
 	}
 	n.Out, n.State = out, state

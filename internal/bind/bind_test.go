@@ -3,7 +3,10 @@ package bind
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,199 +16,198 @@ import (
 	"github.com/sabot-stream/sabot"
 )
 
-// trades is a source of fixed columns, and a sink.
-type trades struct{ schema *arrow.Schema }
+// events is what the tests' jobs read, all its names on one line in all.
+var events = arrow.NewSchema([]arrow.Field{
+	{Name: "t", Type: timestampUS, Nullable: true},
+	{Name: "user", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "amount", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+	{Name: "price", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
+	{Name: "paid", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+	{Name: "list", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64), Nullable: true},
+}, nil)
 
-func (s trades) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Split, error) {
-	return s.schema, nil, nil
+const all = "t, user, amount, price, paid, list"
+
+// place is a connector in itself: its identity.
+type place string
+
+func (place) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Split, error) {
+	return nil, nil, errors.New("binding must not call this")
 }
 
-func (trades) Open(context.Context, sabot.Env, *arrow.Schema, sabot.Split, sabot.Position) (sabot.Reader, error) {
-	return nil, errors.New("nothing to read")
+func (place) Open(context.Context, sabot.Env, *arrow.Schema, sabot.Split, sabot.Position) (sabot.Reader, error) {
+	return nil, errors.New("binding must not call this")
 }
 
-func (trades) Publish(context.Context, sabot.OutputID, arrow.RecordBatch) error { return nil }
+func (place) Publish(context.Context, sabot.OutputID, arrow.RecordBatch) error { return nil }
+func (p place) Identity() string                                               { return string(p) }
 
-var tradeColumns = arrow.NewSchema([]arrow.Field{{Name: "at", Type: timestampUS}, {Name: "symbol", Type: arrow.BinaryTypes.String},
-	{Name: "price", Type: arrow.PrimitiveTypes.Float64}, {Name: "size", Type: arrow.PrimitiveTypes.Int64}, {Name: "note", Type: arrow.BinaryTypes.String, Nullable: true}}, nil)
-
-type trade struct {
-	Symbol string
-	Size   int64
+// read adds a source of events with event time t.
+func read(j *sabot.Job, name string) *sabot.Stream {
+	return j.Source(name, place("here"), sabot.EventTime("t"))
 }
 
-type wrongTrade struct {
-	Symbol int64
-	Sise   int64
-}
-
-// bound binds a job over the trades.
-func bound(t *testing.T, build func(job *sabot.Job, in *sabot.Stream)) (*Graph, error) {
+// bound binds a job all of whose sources have the columns of events, but for the one called unknown.
+func bound(t *testing.T, j *sabot.Job) (*Graph, error) {
 	t.Helper()
-	job := sabot.NewJob("trading")
-	build(job, job.Source("trades", trades{tradeColumns}, sabot.EventTime("at")))
-	plan, err := job.Plan()
+	p, err := j.Plan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	schemas := map[string]*arrow.Schema{}
-	for _, n := range plan.Nodes {
-		if n.Kind == sabot.KindSource {
-			schemas[n.Name] = job.Impl(n.Name).(trades).schema
+	for _, n := range p.Nodes {
+		if n.Kind == sabot.KindSource && n.Name != "unknown" {
+			schemas[n.Name] = events
 		}
 	}
-	return Bind(plan, job.Impl, schemas)
+	return Bind(p, j.Impl, schemas)
 }
 
-func window(in *sabot.Stream, aggs ...sabot.Agg) {
-	in.KeyBy("symbol").Window(sabot.Tumbling(time.Hour)).Aggregate("w", aggs...).Sink("out", trades{})
-}
-
-func TestBindingErrors(t *testing.T) {
-	for name, c := range map[string]struct {
-		build func(job *sabot.Job, in *sabot.Stream)
-		says  []string
-	}{
-		"a filter's column":    {func(_ *sabot.Job, in *sabot.Stream) { in.Filter(sabot.Col("prise").Gt(1)).Sink("out", trades{}) }, []string{`there is no column "prise"`}},
-		"a filter's type":      {func(_ *sabot.Job, in *sabot.Stream) { in.Filter(sabot.Col("size").Add(1)).Sink("out", trades{}) }, []string{"its expression is int64, not bool"}},
-		"a comparison's types": {func(_ *sabot.Job, in *sabot.Stream) { in.Filter(sabot.Col("symbol").Gt(1)).Sink("out", trades{}) }, []string{"gt does not compare utf8 with int64"}},
-		"a key's column": {func(_ *sabot.Job, in *sabot.Stream) {
-			in.KeyBy("symbl").Window(sabot.Tumbling(time.Hour)).Aggregate("w", sabot.Count()).Sink("out", trades{})
-		}, []string{`there is no column "symbl" among at, symbol, price, size, note (did you mean "symbol"?)`}},
-		"an aggregate's column": {func(_ *sabot.Job, in *sabot.Stream) { window(in, sabot.Sum("sise")) }, []string{`"sise"`, `did you mean "size"?`}},
-		"an aggregate's type":   {func(_ *sabot.Job, in *sabot.Stream) { window(in, sabot.Sum("symbol")) }, []string{`sum of column "symbol", which is utf8`}},
-		"a name of the windows": {func(_ *sabot.Job, in *sabot.Stream) { window(in, sabot.Count().As("window_end")) }, []string{`its output has two columns "window_end"`}},
-		"a struct's fields": {func(_ *sabot.Job, in *sabot.Stream) {
-			sabot.Map(in, "m", func(w wrongTrade) (trade, error) { return trade{}, nil }).Sink("out", trades{})
-		}, []string{"Symbol", "Sise"}},
-		"a process function's key": {func(_ *sabot.Job, in *sabot.Stream) {
-			sabot.Process(in.KeyBy("symbol"), "p", func(p *sabot.Proc[int64, trade, trade]) { p.OnRow(func(trade) error { return nil }) }).Sink("out", trades{})
-		}, []string{`process "p"`, "int64", "symbol"}},
-		"streams of different columns": {func(job *sabot.Job, in *sabot.Stream) {
-			in.Union(job.Source("others", trades{arrow.NewSchema(tradeColumns.Fields()[:3], nil)}, sabot.EventTime("at"))).Sink("out", trades{})
-		}, []string{`the columns of "trades" are`, `those of "others"`}},
-		"streams with and without time": {func(job *sabot.Job, in *sabot.Stream) {
-			in.Union(job.Source("others", trades{tradeColumns})).Sink("out", trades{})
-		}, []string{"some of its streams have an event time and some have none"}},
-		"windows without time": {func(job *sabot.Job, in *sabot.Stream) {
-			in.Sink("first", trades{})
-			window(job.Source("others", trades{tradeColumns}), sabot.Count())
-		}, []string{"windows need an event time"}},
-		"a time that is none": {func(job *sabot.Job, in *sabot.Stream) {
-			in.Sink("first", trades{})
-			job.Source("others", trades{tradeColumns}, sabot.EventTime("size")).Sink("out", trades{})
-		}, []string{`the event-time column "size" is int64, not a timestamp`}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := bound(t, c.build)
-			if err == nil || sabot.KindOf(err) != sabot.Invalid {
-				t.Fatalf("binding gives %v, want an error of kind invalid", err)
-			}
-			for _, part := range append(c.says, "bind_test.go:") {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("it says %q, want %q in it", err, part)
-				}
-			}
-		})
-	}
-}
-
-func TestAllBindingErrorsAtOnce(t *testing.T) {
-	_, err := bound(t, func(_ *sabot.Job, in *sabot.Stream) {
-		in.Filter(sabot.Col("a").Gt(1)).Sink("x", trades{})
-		in.Filter(sabot.Col("b").Gt(1)).Sink("y", trades{})
-		window(in, sabot.Sum("c"))
-	})
-	for _, column := range []string{`"a"`, `"b"`, `"c"`} {
-		if err == nil || !strings.Contains(err.Error(), column) {
-			t.Errorf("the error is %v, want column %s in it", err, column)
+// placeIn returns the line that a message names, when it lies in the function, whose mistake is one statement.
+func placeIn(build any, message string) string {
+	pc := reflect.ValueOf(build).Pointer()
+	file, first := runtime.FuncForPC(pc).FileLine(pc)
+	for line := first; line <= first+1; line++ {
+		if p := fmt.Sprintf("%s:%d", filepath.Base(file), line); strings.HasPrefix(message, p+":") {
+			return p
 		}
 	}
+	return fmt.Sprintf("%s:%d or the line behind it", filepath.Base(file), first)
 }
 
-// Only columns that something uses are read.
-func TestProjection(t *testing.T) {
-	for name, c := range map[string]struct {
-		build func(job *sabot.Job, in *sabot.Stream)
-		want  []string
-	}{
-		"a window": {func(_ *sabot.Job, in *sabot.Stream) { window(in, sabot.Sum("size")) }, []string{"at", "symbol", "size"}},
-		"a filter": {func(_ *sabot.Job, in *sabot.Stream) { window(in.Filter(sabot.Col("price").Gt(1)), sabot.Count()) }, []string{"at", "symbol", "price"}},
-		"a struct": {func(_ *sabot.Job, in *sabot.Stream) {
-			sabot.Map(in, "m", func(x trade) (trade, error) { return x, nil }).Sink("out", trades{})
-		}, []string{"at", "symbol", "size"}},
-		"everything": {func(_ *sabot.Job, in *sabot.Stream) { in.Sink("out", trades{}) }, []string{"at", "symbol", "price", "size", "note"}},
-	} {
+type (
+	order  struct{ User *string }
+	deal   struct{ Amount *float64 }
+	typo   struct{ Amuont int64 }
+	many   struct{ User, Paid int64 }
+	nested struct{ In order }
+	//lint:ignore U1000 the field is there to be refused
+	hidden  struct{ user string }
+	byTwo   struct{ User, Amount string }
+	stateOf = sabot.Proc[string, order, order]
+)
+
+func as[Out, In any](In) (o Out, err error) { return o, nil }
+
+func process(s *sabot.Stream, setup func(p *stateOf)) *sabot.Stream {
+	return sabot.Process(s.KeyBy("user"), "p", func(p *stateOf) {
+		setup(p)
+		p.OnRow(func(order) error { return nil })
+	})
+}
+
+func none[K, In, Out any](*sabot.Proc[K, In, Out]) {}
+
+func aggregate(aggs ...sabot.Agg) func(k *sabot.Keyed) *sabot.Stream {
+	return func(k *sabot.Keyed) *sabot.Stream {
+		return k.Window(sabot.Tumbling(time.Hour)).Aggregate("w", aggs...).Stream
+	}
+}
+
+type (
+	stream   = sabot.Stream
+	mistakes = map[string]struct {
+		build func(s *stream) *stream // one statement, which makes one mistake
+		want  string                  // "@" is its place
+	}
+)
+
+// Each mistake is told in one line, which begins with the file and line of the user's call.
+func TestBindErrors(t *testing.T) {
+	col, hour := sabot.Col, sabot.Tumbling(time.Hour)
+	for name, c := range (mistakes{
+		"unknown column": {func(s *stream) *stream { return s.Filter(col("amuont").Gt(1)) },
+			`@: filter "filter-1": there is no column "amuont" among ` + all + ` (did you mean "amount"?)`},
+		"unknown column, unlike any": {func(s *stream) *stream { return s.Filter(col("zzzzzz")) },
+			`@: filter "filter-1": there is no column "zzzzzz" among ` + all},
+		"unknown column, other case": {func(s *stream) *stream { return s.Filter(col("PAID")) },
+			`@: filter "filter-1": there is no column "PAID" among ` + all + ` (did you mean "paid"?)`},
+		"filter by no bool": {func(s *stream) *stream { return s.Filter(col("amount").Add(1)) },
+			`@: filter "filter-1": its expression is int64, not bool`},
+		"clashing types": {func(s *stream) *stream { return s.Filter(col("user").Gt(1)) },
+			`@: filter "filter-1": gt does not compare utf8 with int64`},
+		"constant of unknown type": {func(s *stream) *stream { return s.Filter(col("amount").Eq(uint64(1))) },
+			`@: filter "filter-1": a constant of unknown type uint64: nil, bool, numbers, strings and times are known`},
+		"empty expression": {func(s *stream) *stream { return s.Filter(sabot.Expr{}) }, `@: filter "filter-1": an expression is empty`},
+		"cast to nil": {func(s *stream) *stream { return s.Select(sabot.Cast(col("user"), nil).As("x")) },
+			`@: project "project-1": cast to "": int64, float64, utf8, bool, timestamp[us] and date32 are known`},
+		"select of clash": {func(s *stream) *stream { return s.Select(col("user").Add(1).As("x")) },
+			`@: project "project-1": add does not take [utf8 int64]`},
+		"truncation to zero": {func(s *stream) *stream { return s.Select(sabot.TruncateTime(col("t"), 0).As("x")) },
+			`@: project "project-1": truncate: the width 0s is not positive`},
+		"unknown part": {func(s *stream) *stream { return s.Select(sabot.Extract("week", col("t")).As("x")) },
+			`@: project "project-1": extract: unknown part "week" of a time; year, month, day, hour, minute, second, dow, doy and epoch are known`},
+		"select drops column": {func(s *stream) *stream { return s.Select(col("t"), col("user")).Filter(col("amount").Gt(1)) },
+			`@: filter "filter-1": there is no column "amount" among t, user`},
+		"key by unknown column": {func(s *stream) *stream { return aggregate(sabot.Count())(s.KeyBy("usr")) },
+			`@: key-by "key-by-1": there is no column "usr" among ` + all + ` (did you mean "user"?)`},
+		"key by a list": {func(s *stream) *stream { return aggregate(sabot.Count())(s.KeyBy("list")) },
+			`@: key-by "key-by-1": column "list" cannot be a key: its type is list<item: int64, nullable>`},
+		"sum of text": {func(s *stream) *stream { return s.KeyBy("user").Window(hour).Aggregate("w", sabot.Sum("user")).Stream },
+			`@: window "w": sum of column "user", which is utf8`},
+		"mean of time": {func(s *stream) *stream { return s.KeyBy("user").Window(hour).Aggregate("w", sabot.Avg("t")).Stream },
+			`@: window "w": avg of column "t", which is timestamp[us]`},
+		"greatest list": {func(s *stream) *stream { return s.KeyBy("user").Window(hour).Aggregate("w", sabot.Max("list")).Stream },
+			`@: window "w": max of column "list", which is list<item: int64, nullable>`},
+		"count of unknown column": {func(s *stream) *stream {
+			return s.KeyBy("user").Window(hour).Aggregate("w", sabot.CountOf("prize")).Stream
+		},
+			`@: window "w": there is no column "prize" among ` + all + ` (did you mean "price"?)`},
+		"aggregate named as the key": {func(s *stream) *stream {
+			return s.KeyBy("user").Window(hour).Aggregate("w", sabot.Count().As("user")).Stream
+		},
+			`@: window "w": its output has two columns "user": name the aggregate by As`},
+		"aggregate named as the bound": {func(s *stream) *stream {
+			return s.KeyBy("user").Window(hour).Aggregate("w", sabot.Count().As("window_end")).Stream
+		}, `@: window "w": its output has two columns "window_end": name the aggregate by As`},
+		"aggregate named pane": {func(s *stream) *stream {
+			return s.KeyBy("user").Window(hour.Lateness(1000)).Aggregate("w", sabot.Count().As("pane")).Stream
+		}, `@: window "w": its output has two columns "pane": name the aggregate by As`},
+		"union of other columns": {func(s *stream) *stream { return s.Union(s.Select(col("t"), col("user"))) },
+			`@: union "union-1": the columns of "in" are t timestamp[us], user utf8, amount int64, price float64, paid bool, ` +
+				`list list<item: int64, nullable>, those of "project-1" t timestamp[us], user utf8`},
+		"union of other order": {func(s *stream) *stream { return s.Select(col("t"), col("user")).Union(s.Select(col("user"), col("t"))) },
+			`@: union "union-1": the columns of "project-1" are t timestamp[us], user utf8, those of "project-2" user utf8, t timestamp[us]`},
+		"field of another type": {func(s *stream) *stream { return sabot.Map(s, "m", as[order, deal]) },
+			`@: func "m": field Amount of bind.deal is float64, column "amount" is int64`},
+		"field of no column": {func(s *stream) *stream { return sabot.Map(s, "m", as[order, typo]) },
+			`@: func "m": field Amuont of bind.typo wants column "amuont", which is not among ` + all + ` (did you mean "amount"?)`},
+		"two fields of others": {func(s *stream) *stream { return sabot.Map(s, "m", as[order, many]) },
+			`@: func "m": field User of bind.many is int64, column "user" is utf8; field Paid of bind.many is int64, column "paid" is bool`},
+		"rows of no struct": {func(s *stream) *stream { return sabot.Map(s, "m", as[order, int64]) },
+			`@: func "m": int64 is no struct: its fields would be the columns`},
+		"output of no struct": {func(s *stream) *stream { return sabot.Map(s, "m", as[int64, order]) },
+			`@: func "m": int64 is no struct: its fields would be the columns`},
+		"output nested": {func(s *stream) *stream { return sabot.Map(s, "m", as[nested, order]) },
+			`@: func "m": field In of bind.nested has type bind.order, which is no column type`},
+		"output without fields": {func(s *stream) *stream { return sabot.Map(s, "m", as[hidden, order]) },
+			`@: func "m": bind.hidden has no exported fields: they would be the columns`},
+		"filter's field": {func(s *stream) *stream { return sabot.FilterFunc(s, "f", as[bool, typo]) },
+			`@: func "f": field Amuont of bind.typo wants column "amuont", which is not among ` + all + ` (did you mean "amount"?)`},
+		"key of another type": {func(s *stream) *stream { return sabot.Process(s.KeyBy("user"), "p", none[int64, order, order]) },
+			`@: process "p": the key column "user" is utf8, the function's key is int64`},
+		"key of fewer columns": {func(s *stream) *stream {
+			return sabot.Process(s.KeyBy("user", "amount"), "p", none[string, order, order])
+		}, `@: process "p": the key has columns user, amount; the function's key string must be a struct of as many fields, in that order`},
+		"key's field": {func(s *stream) *stream {
+			return sabot.Process(s.KeyBy("user", "amount"), "p", none[byTwo, order, order])
+		}, `@: process "p": the key column "amount" is int64, field Amount of bind.byTwo is string`},
+		"no handler": {func(s *stream) *stream { return sabot.Process(s.KeyBy("user"), "p", none[string, order, order]) },
+			`@: process "p": the set-up gave no handler of rows: call OnRow`},
+	}) {
 		t.Run(name, func(t *testing.T) {
-			g, err := bound(t, c.build)
-			if err != nil {
-				t.Fatal(err)
+			j := sabot.NewJob("job")
+			c.build(read(j, "in")).Sink("end", place("there"))
+			_, err := bound(t, j)
+			if err == nil {
+				t.Fatalf("no error, want %s", c.want)
 			}
-			var got []string
-			for _, f := range g.Stages[0].Sources[0].Out.Fields() {
-				got = append(got, f.Name)
+			if want := strings.Replace(c.want, "@", placeIn(c.build, err.Error()), 1); err.Error() != want {
+				t.Errorf("Bind's error is\n  %s\nwant\n  %s", err, want)
 			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("columns %v are read, want %v", got, c.want)
+			if k := sabot.KindOf(err); k != sabot.Invalid {
+				t.Errorf("the error's kind is %s, want invalid", k)
 			}
 		})
-	}
-}
-
-func TestChangesAreNamed(t *testing.T) {
-	base := func(_ *sabot.Job, in *sabot.Stream) { window(in.Filter(sabot.Col("size").Gt(10)), sabot.Sum("size")) }
-	was, err := bound(t, base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := bound(t, base)
-	if err != nil || again.Fingerprint() != was.Fingerprint() || len(Diff(was.Plan, again.Plan)) > 0 {
-		t.Fatalf("the same job is another: %v, %v", Diff(was.Plan, again.Plan), err)
-	}
-	for name, c := range map[string]struct {
-		build func(job *sabot.Job, in *sabot.Stream)
-		says  string
-	}{
-		"a constant":   {func(_ *sabot.Job, in *sabot.Stream) { window(in.Filter(sabot.Col("size").Gt(11)), sabot.Sum("size")) }, "filter-1"},
-		"an aggregate": {func(_ *sabot.Job, in *sabot.Stream) { window(in.Filter(sabot.Col("size").Gt(10)), sabot.Max("size")) }, "w"},
-		"a node less":  {func(_ *sabot.Job, in *sabot.Stream) { window(in, sabot.Sum("size")) }, "filter-1"},
-		"a node more":  {func(_ *sabot.Job, in *sabot.Stream) { base(nil, in); in.Sink("more", trades{}) }, "more"},
-		"another window": {func(_ *sabot.Job, in *sabot.Stream) {
-			in.Filter(sabot.Col("size").Gt(10)).KeyBy("symbol").Window(sabot.Tumbling(time.Minute)).Aggregate("w", sabot.Sum("size")).Sink("out", trades{})
-		}, "w"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			now, err := bound(t, c.build)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if now.Fingerprint() == was.Fingerprint() {
-				t.Error("the fingerprint is the same")
-			}
-			if d := Diff(was.Plan, now.Plan); len(d) == 0 || !strings.Contains(strings.Join(d, "\n"), c.says) {
-				t.Errorf("the differences are %q, want %q named", d, c.says)
-			}
-		})
-	}
-}
-
-func TestStages(t *testing.T) {
-	g, err := bound(t, func(_ *sabot.Job, in *sabot.Stream) {
-		w := in.KeyBy("symbol").Window(sabot.Tumbling(time.Hour)).Aggregate("w", sabot.Sum("size").As("size"))
-		w.Select(sabot.Col("symbol").As("s"), sabot.Col("size")).KeyBy("s").Window(sabot.Tumbling(24*time.Hour)).Aggregate("days", sabot.Sum("size")).Sink("out", trades{})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Stages) != 3 || g.Stages[0].Keyed() || !g.Stages[1].Keyed() || g.Stages[2].Inputs[0].From.Stage != 1 || !g.Timed(g.Stages[2].Inputs[0].From) {
-		t.Errorf("stages:\n%s", g.Describe())
-	}
-	_, err = bound(t, func(_ *sabot.Job, in *sabot.Stream) {
-		a := in.KeyBy("symbol").Window(sabot.Tumbling(time.Hour)).Aggregate("a", sabot.Count())
-		b := in.KeyBy("note").Window(sabot.Tumbling(time.Hour)).Aggregate("b", sabot.Count())
-		a.Select(sabot.Col("count")).Union(b.Select(sabot.Col("count"))).Sink("out", trades{})
-	})
-	if err == nil || !strings.Contains(err.Error(), "joins streams that are divided by key in different ways") {
-		t.Errorf("a union of two stages: %v", err)
 	}
 }

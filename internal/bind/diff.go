@@ -83,6 +83,18 @@ func Diff(was, now *sabot.Plan) []string {
 			out = append(out, fmt.Sprintf("the %s %q is new", b.Kind, b.Name))
 		}
 	}
+	if order, now := nodeNames(was), nodeNames(now); len(out) == 0 && !slices.Equal(order, now) {
+		out = append(out, fmt.Sprintf("the operators were built in the order %s and are in the order %s",
+			strings.Join(order, ", "), strings.Join(now, ", ")))
+	}
+	return out
+}
+
+func nodeNames(p *sabot.Plan) []string {
+	out := make([]string, len(p.Nodes))
+	for i, n := range p.Nodes {
+		out[i] = n.Name
+	}
 	return out
 }
 
