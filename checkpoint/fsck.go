@@ -85,7 +85,6 @@ func (f *fsck) list(ctx context.Context, prefix string) error {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
 		f.sizes[o.Key] = o.Size
-		f.rep.GarbageBytes += o.Size
 	}
 	return nil
 }
@@ -95,12 +94,14 @@ func (f *fsck) check(ctx context.Context) error {
 	spans := spansOf(f.root)
 	f.rep.Ranges = len(spans)
 	bad := map[uint32]bool{}
+	live := map[string]int64{}
 	condemn := func(object uint32, format string, args ...any) {
 		bad[object] = true
 		f.rep.Bad = append(f.rep.Bad, BadObject{f.root.Objects[object].Key, fmt.Sprintf(format, args...)})
 	}
 	for _, s := range spans {
 		f.rep.LiveBytes += s.length
+		live[f.root.Objects[s.object].Key] += s.length
 		if bad[s.object] {
 			continue
 		}
@@ -120,11 +121,10 @@ func (f *fsck) check(ctx context.Context) error {
 		case got != s.crc:
 			condemn(s.object, "checksum of bytes %d-%d is %08x, want %08x", s.off, s.off+s.length-1, got, s.crc)
 		}
-		if !bad[s.object] {
-			f.rep.GarbageBytes -= s.length
-		}
 	}
-	f.rep.GarbageBytes = max(0, f.rep.GarbageBytes)
+	for key, size := range f.sizes {
+		f.rep.GarbageBytes += max(0, size-live[key])
+	}
 	return nil
 }
 

@@ -66,5 +66,5 @@ func folder(path string, force, create bool) (objstore.Bucket, error) {
 	if _, err := os.Stat(path); err != nil && !create {
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("open bucket %s: %w", path, err))
 	}
-	return file.Open(path, file.Options{Force: force})
+	return file.Open(path, file.Options{Force: force, ReadOnly: !create})
 }

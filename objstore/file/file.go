@@ -37,9 +37,10 @@ import (
 
 // Options of a bucket; the zero value is what production wants.
 type Options struct {
-	Force  bool        // allow network file systems
-	NoSync bool        // do not sync: tests and benchmarks that a machine's crash does not concern
-	Clock  clock.Clock // nil: the wall clock
+	ReadOnly bool        // for those who only look: nothing is made in the folder, which must be there
+	Force    bool        // allow network file systems
+	NoSync   bool        // do not sync: tests and benchmarks that a machine's crash does not concern
+	Clock    clock.Clock // nil: the wall clock
 }
 
 // Bucket is a folder.
@@ -61,6 +62,12 @@ func Open(dir string, opt Options) (*Bucket, error) {
 		opt.Clock = clock.Real()
 	}
 	b := &Bucket{dir: abs, opt: opt, known: map[string]bool{}}
+	if opt.ReadOnly {
+		if err := b.checkFS(); err != nil {
+			return nil, err
+		}
+		return b, nil
+	}
 	if err := os.MkdirAll(filepath.Join(abs, tmpDir), 0o755); err != nil {
 		return nil, b.explain("open bucket "+abs, err)
 	}
