@@ -128,6 +128,9 @@ func Coalesce(args ...any) Expr {
 
 // Cast converts a value to another type. Text that is no number is a bad record.
 func Cast(v any, to arrow.DataType) Expr {
+	if to == nil {
+		return Expr{Op: OpCast, Args: []Expr{operand(v)}} // a type that binding does not know
+	}
 	return Expr{Op: OpCast, Args: []Expr{operand(v)}, Type: to.String()}
 }
 

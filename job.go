@@ -73,13 +73,6 @@ func (j *Job) problem(at, format string, args ...any) {
 // add appends a node. An empty name becomes the kind and a number: such nodes hold no state.
 func (j *Job) add(kind NodeKind, name string, impl any, inputs ...*Stream) *Node {
 	n := &Node{ID: len(j.nodes), Name: name, Kind: kind, At: caller()}
-	for _, in := range inputs {
-		if in.job != j {
-			j.problem(n.At, "%q takes rows of another job, %q", name, in.job.name)
-			continue
-		}
-		n.Inputs = append(n.Inputs, in.node.ID)
-	}
 	if name == "" {
 		j.unnamed[kind]++
 		n.Name = fmt.Sprintf("%s-%d", kind, j.unnamed[kind])
@@ -89,6 +82,16 @@ func (j *Job) add(kind NodeKind, name string, impl any, inputs ...*Stream) *Node
 	for _, o := range j.nodes {
 		if o.Name == n.Name {
 			j.problem(n.At, "the name %q is taken by the %s at %s: names are unique in a job, state hangs on them", n.Name, o.Kind, o.At)
+		}
+	}
+	for _, in := range inputs {
+		switch {
+		case in == nil:
+			j.problem(n.At, "%q takes the rows of a nil stream", n.Name)
+		case in.job != j:
+			j.problem(n.At, "%q takes rows of another job, %q", n.Name, in.job.name)
+		default:
+			n.Inputs = append(n.Inputs, in.node.ID)
 		}
 	}
 	j.nodes = append(j.nodes, n)

@@ -1,6 +1,10 @@
 package sabot
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -180,4 +184,28 @@ type Literal struct {
 	Int   int64   `json:"int,omitempty"`
 	Float float64 `json:"float,omitempty"`
 	Str   string  `json:"str,omitempty"`
+}
+
+// literalJSON is Literal without its methods.
+type literalJSON Literal
+
+// MarshalJSON writes what JSON has no number for (NaN, the infinities, and -0, which would be left out) as text.
+func (l Literal) MarshalJSON() ([]byte, error) {
+	if f := l.Float; math.IsNaN(f) || math.IsInf(f, 0) || f == 0 && math.Signbit(f) {
+		l.Float, l.Str = 0, strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return json.Marshal(literalJSON(l))
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (l *Literal) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, (*literalJSON)(l)); err != nil || l.Kind != "float64" || l.Str == "" {
+		return err
+	}
+	f, err := strconv.ParseFloat(l.Str, 64)
+	if err != nil {
+		return fmt.Errorf("decode a constant: %w", err)
+	}
+	l.Float, l.Str = f, ""
+	return nil
 }

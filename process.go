@@ -32,6 +32,7 @@ type Proc[K, In, Out any] struct {
 func Process[K, In, Out any](k *Keyed, name string, setup func(*Proc[K, In, Out])) *Stream {
 	out, n := k.stream.then(KindProcess, name, processFunc[K, In, Out]{setup})
 	n.Process = &ProcessSpec{In: reflect.TypeFor[In]().String(), Out: reflect.TypeFor[Out]().String()}
+	out.job.callable(n, setup != nil)
 	if name == "" {
 		out.job.problem(n.At, "Process needs a name: its state hangs on it")
 	}
@@ -95,6 +96,15 @@ func TTL(d time.Duration) StateOption { return func(s *StateDecl) { s.TTL = d } 
 // TTLOnRead makes getting count like putting for TTL.
 func TTLOnRead() StateOption { return func(s *StateDecl) { s.OnRead = true } }
 
+func (s *StateDecl) apply(opts []StateOption) {
+	for _, o := range opts {
+		o(s)
+	}
+	if s.TTL < 0 {
+		panic(setupError{fmt.Sprintf("state %q: the TTL is negative: %s", s.Name, s.TTL)})
+	}
+}
+
 // Value is one value of the current key.
 type Value[T any] struct {
 	get   func() (T, bool)
@@ -106,9 +116,7 @@ type Value[T any] struct {
 func NewValue[T any](p declarer, name string, opts ...StateOption) *Value[T] {
 	h := p.declare(name)
 	d := StateDecl{Name: name, Kind: ValueState}
-	for _, o := range opts {
-		o(&d)
-	}
+	d.apply(opts)
 	c := conversionOf[T](name)
 	d.Value = c.arrow
 	v := &Value[T]{}
@@ -163,9 +171,7 @@ type MapHandle[K, V any] struct {
 func NewMap[K, V any](p declarer, name string, opts ...StateOption) *MapHandle[K, V] {
 	h := p.declare(name)
 	d := StateDecl{Name: name, Kind: MapState}
-	for _, o := range opts {
-		o(&d)
-	}
+	d.apply(opts)
 	kc, vc := conversionOf[K](name), conversionOf[V](name)
 	d.Key, d.Value = arrow.DataType(arrow.BinaryTypes.String), vc.arrow
 	if kc.toInt != nil {

@@ -11,6 +11,9 @@ import (
 
 // Map turns each row into another. An error dead-letters the row.
 func Map[In, Out any](s *Stream, name string, f func(In) (Out, error)) *Stream {
+	if f == nil {
+		return FlatMap[In, Out](s, name, nil)
+	}
 	return FlatMap(s, name, func(in In, emit func(Out)) error {
 		out, err := f(in)
 		if err == nil {
@@ -24,6 +27,7 @@ func Map[In, Out any](s *Stream, name string, f func(In) (Out, error)) *Stream {
 func FlatMap[In, Out any](s *Stream, name string, f func(in In, emit func(Out)) error) *Stream {
 	out, n := s.then(KindFunc, name, rowFunc[In, Out]{f})
 	n.Func = &FuncSpec{In: reflect.TypeFor[In]().String(), Out: reflect.TypeFor[Out]().String()}
+	s.job.callable(n, f != nil)
 	return out
 }
 
@@ -31,6 +35,7 @@ func FlatMap[In, Out any](s *Stream, name string, f func(in In, emit func(Out)) 
 func FilterFunc[In any](s *Stream, name string, f func(In) (bool, error)) *Stream {
 	out, n := s.then(KindFunc, name, filterFunc[In]{f})
 	n.Func = &FuncSpec{In: reflect.TypeFor[In]().String()}
+	s.job.callable(n, f != nil)
 	return out
 }
 
@@ -39,10 +44,17 @@ func FilterFunc[In any](s *Stream, name string, f func(In) (bool, error)) *Strea
 func MapBatch(s *Stream, name string, out *arrow.Schema, f func(arrow.RecordBatch) (arrow.RecordBatch, error)) *Stream {
 	st, n := s.then(KindFunc, name, batchFunc{out, f})
 	n.Func = &FuncSpec{In: "batch", Out: "batch"}
+	s.job.callable(n, f != nil)
 	if out == nil {
-		s.job.problem(n.At, "MapBatch %q has no output schema", name)
+		s.job.problem(n.At, "MapBatch %q has no output schema", n.Name)
 	}
 	return st
+}
+
+func (j *Job) callable(n *Node, ok bool) {
+	if !ok {
+		j.problem(n.At, "the function of %q is nil", n.Name)
+	}
 }
 
 // Rows returns the rows of a record as structs.

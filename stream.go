@@ -1,6 +1,7 @@
 package sabot
 
 import (
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -87,7 +88,7 @@ type Keyed struct{ stream *Stream }
 // KeyBy divides the rows by the columns. Null is one key, NaN is one, and -0 equals +0.
 func (s *Stream) KeyBy(columns ...string) *Keyed {
 	out, n := s.then(KindKeyBy, "", nil)
-	n.Key = columns
+	n.Key = slices.Clone(columns)
 	seen := map[string]bool{}
 	for _, c := range columns {
 		if c == "" || seen[c] {
@@ -141,6 +142,7 @@ type Aggregated struct{ *Stream }
 // Aggregate computes the aggregates of each key and window, and emits them when the watermark reaches the window's end. Its state hangs on the
 // name.
 func (w *Windowed) Aggregate(name string, aggs ...Agg) *Aggregated {
+	aggs = slices.Clone(aggs) // the caller may use its own again
 	out, n := w.keyed.stream.then(KindWindow, name, nil)
 	j := out.job
 	n.Window = &WindowSpec{Kind: w.w.kind, Size: w.w.size, Slide: w.w.slide, Lateness: j.positive(n, "Lateness", w.w.lateness), Aggs: aggs}
@@ -160,6 +162,9 @@ func (w *Windowed) Aggregate(name string, aggs ...Agg) *Aggregated {
 	}
 	names := map[string]bool{}
 	for i := range aggs {
+		if aggs[i].Column == "" && aggs[i].Func != CountAgg {
+			j.problem(n.At, "the aggregate %s of %q has no column", aggs[i].Func, name)
+		}
 		if aggs[i].Name == "" {
 			aggs[i].Name = string(aggs[i].Func)
 			if aggs[i].Column != "" {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -119,6 +120,9 @@ func (c compiler) operation(e sabot.Expr, args []node, types []arrow.DataType) (
 	bad := func() (node, arrow.DataType, error) { return nil, nil, fmt.Errorf("%s does not take %v", e.Op, types) }
 	want := map[sabot.ExprOp]int{sabot.OpNeg: 1, sabot.OpNot: 1, sabot.OpIsNull: 1, sabot.OpCast: 1, sabot.OpTruncate: 1, sabot.OpExtract: 1,
 		sabot.OpCoalesce: -1}
+	if e.Op == "" {
+		return nil, nil, errors.New("an expression is empty")
+	}
 	n, ok := want[e.Op]
 	if !ok {
 		n = 2
