@@ -39,13 +39,15 @@ func FreshRoot(old *pb.Root, s Start) *pb.Root {
 }
 
 // TakeOver returns the root by which a new coordinator goes on with the job of old: the next term, and every group at a new generation, so that
-// whatever the processes before had frozen or reported is void.
+// whatever was reported under the one before is void. Who has run a group until now may go on under the new generation, see Ledger.
 func TakeOver(old *pb.Root) *pb.Root {
 	root := proto.Clone(old).(*pb.Root)
 	root.Term++
 	root.Nonce = ""
 	for _, g := range root.Groups {
+		was := g.Generation
 		Raise(root, g.Id)
+		g.Previous = int64(was)
 	}
 	return root
 }

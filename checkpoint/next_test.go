@@ -40,17 +40,17 @@ func TestFreshRoot(t *testing.T) {
 	}
 }
 
-func TestTakeOverVoidsWhatWasFrozen(t *testing.T) {
+func TestTakeOverVoidsWhatWasReported(t *testing.T) {
 	old := sampleRoot()
 	root := TakeOver(old)
 	if root.Term != old.Term+1 || root.Epoch != old.Epoch || root.Nonce != "" || old.Nonce == "" {
 		t.Errorf("term %d, epoch %d, nonce %q", root.Term, root.Epoch, root.Nonce)
 	}
-	if g := root.Groups[0]; g.Generation != 6 || g.Previous != -1 || g.Since != 4 || g.Cut != 4 || g.CutId != "c4" {
+	if g := root.Groups[0]; g.Generation != 6 || g.Previous != 5 || g.Since != 4 || g.Cut != 4 || g.CutId != "c4" {
 		t.Errorf("group %v", g)
 	}
 	if out := Fold(root, sampleReport()); out.Reason != WrongTerm {
-		t.Errorf("a frozen cut of the term before: %v", out)
+		t.Errorf("a report of the term before: %v", out)
 	}
 }
 

@@ -24,8 +24,11 @@ const (
 	settleTime = 500 * time.Millisecond
 	// silenceTime is how long a worker may be silent before its share goes to others.
 	silenceTime = 5 * time.Second
-	// redial is the longest pause between two attempts to reach a coordinator.
-	redial = 2 * time.Second
+	// firstRedial and lastRedial are the pauses between two attempts to reach a coordinator.
+	firstRedial = 20 * time.Millisecond
+	lastRedial  = 500 * time.Millisecond
+	// stopPatience is how long a worker that is to stop looks for a coordinator, to hand its share back.
+	stopPatience = 2 * time.Second
 )
 
 // accept gives the workers that come to the driver, until ctx ends.
@@ -220,89 +223,131 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 	return res, nil
 }
 
-// work runs one worker of a job until the job has finished, ctx ends, or it cannot go on. When it loses its coordinator it looks for the next.
+// work runs one worker of a job until the job has finished, ctx ends, or it cannot go on. When it loses its coordinator it looks for the next, and
+// keeps what it holds for that one.
 func work(ctx context.Context, job *sabot.Job, o Options, name string, connect dial) error {
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return err
 	}
 	defer done()
-	wait := 50 * time.Millisecond
+	// A stop takes a last checkpoint first: the worker outlives ctx by that.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	go r.outlive(ctx, life, end)
+	k := clusterWorker{localRun: r, name: name, connect: connect, stop: ctx.Done()}
+	defer k.close(life)
+	wait, stopping := firstRedial, time.Duration(0)
 	for {
 		began := r.opt.Clock.Now()
-		end, err := r.serve(ctx, name, connect)
+		end, err := k.serve(life)
 		switch {
 		case end:
 			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
+		case ctx.Err() != nil && (k.w == nil || stopping > stopPatience):
+			return context.Cause(ctx) // what is not committed is read again
+		case life.Err() != nil:
+			return context.Cause(life)
 		}
 		r.opt.Log.Info("looking for the coordinator", "wait", wait, "error", err)
-		if r.opt.Clock.Now().Sub(began) > redial {
-			wait = 50 * time.Millisecond
+		if r.opt.Clock.Now().Sub(began) > lastRedial {
+			wait = firstRedial
 		}
-		if err := r.opt.Clock.Sleep(ctx, wait); err != nil {
-			return context.Cause(ctx)
+		if err := r.opt.Clock.Sleep(life, wait); err != nil {
+			return context.Cause(life)
 		}
-		wait = min(2*wait, redial)
+		if ctx.Err() != nil {
+			stopping += wait
+		}
+		wait = min(2*wait, lastRedial)
 	}
 }
 
+// outlive ends a worker's life when it is aborted, or its stop takes too long.
+func (r *localRun) outlive(ctx, life context.Context, end context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+	case <-r.opt.Abort:
+		end(ErrAborted)
+		return
+	case <-life.Done():
+		return
+	}
+	t := r.opt.Clock.NewTimer(drainTimeout)
+	defer t.Stop()
+	select {
+	case <-t.C():
+	case <-r.opt.Abort:
+	case <-life.Done():
+	}
+	end(ErrAborted)
+}
+
+// clusterWorker is a worker, and what it holds between two coordinators.
+type clusterWorker struct {
+	*localRun
+	name    string
+	connect dial
+	stop    <-chan struct{}
+	w       *engine.Worker // nil: it holds nothing
+	run     string         // of the job, that w works for
+}
+
+func (k *clusterWorker) close(ctx context.Context) {
+	if k.w != nil {
+		k.w.Close(ctx)
+	}
+	k.w = nil
+	k.worker.Store(nil)
+}
+
 // serve works for one coordinator; end is true when there is nothing to do for a next one.
-func (r *localRun) serve(ctx context.Context, name string, connect dial) (end bool, err error) {
-	root, _, err := r.store.Read(ctx)
+func (k *clusterWorker) serve(ctx context.Context) (end bool, err error) {
+	root, _, err := k.store.Read(ctx)
 	if err != nil {
 		return sabot.KindOf(err) == sabot.Invalid, err // when there is no root yet, the coordinator is about to write it
 	}
 	if root.FinishedUs != 0 {
 		return true, nil // while this worker looked for a coordinator
 	}
-	schemas, err := committedSchemas(root)
-	if err != nil {
-		return true, err
-	}
-	graph, err := bind.Bind(r.plan, r.job.Impl, schemas)
-	if err != nil {
-		return true, err
-	}
-	conn, err := connect(ctx)
+	conn, err := k.connect(ctx)
 	if err != nil {
 		return sabot.KindOf(err) == sabot.Invalid, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	w := engine.New(engine.Config{Name: name, Graph: graph, Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
-		Conn: conn, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Drain: ctx.Done()})
-	r.worker.Store(w)
-	defer r.worker.Store(nil)
-	// A stop takes a last checkpoint first: the worker outlives ctx by that.
-	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	gone := make(chan struct{})
-	defer close(gone)
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-r.opt.Abort:
-			cancel(ErrAborted)
-			return
-		case <-gone:
-			return
-		}
-		t := r.opt.Clock.NewTimer(drainTimeout)
-		defer t.Stop()
-		select {
-		case <-t.C():
-		case <-r.opt.Abort:
-		case <-gone:
-		}
-		cancel(ErrAborted)
-	}()
-	err = w.Run(inner)
+	if err := k.make(ctx, root); err != nil {
+		return true, err
+	}
+	err = k.w.Serve(ctx, conn)
 	switch kind := sabot.KindOf(err); {
+	case errors.Is(err, engine.ErrLost):
+		return false, err
 	case err == nil:
 		return true, nil // told to stop
 	case errors.Is(err, ErrAborted), kind == sabot.Invalid, kind == sabot.Corrupt:
 		return true, err
 	}
+	k.close(ctx)
 	return false, err
+}
+
+// make makes the worker, unless there is one of the same run.
+func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
+	if k.w != nil && k.run == root.Run {
+		return nil
+	}
+	k.close(ctx)
+	schemas, err := committedSchemas(root)
+	if err != nil {
+		return err
+	}
+	graph, err := bind.Bind(k.plan, k.job.Impl, schemas)
+	if err != nil {
+		return err
+	}
+	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Paths: k.paths,
+		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Drain: k.stop})
+	k.run = root.Run
+	k.worker.Store(k.w)
+	return nil
 }

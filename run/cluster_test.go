@@ -126,9 +126,11 @@ func keep[T comparable](l *ledger, into map[string][]T, id sabot.OutputID, rows 
 	return nil
 }
 
-func meterJob(l *ledger) *sabot.Job {
+func meterJob(l *ledger) *sabot.Job { return meterJobFrom(l, metering{}) }
+
+func meterJobFrom(l *ledger, source sabot.Source) *sabot.Job {
 	job := sabot.NewJob("meters")
-	minutes := job.Source("measures", metering{}, sabot.EventTime("at", sabot.MaxDelay(10*time.Second))).KeyBy("meter").
+	minutes := job.Source("measures", source, sabot.EventTime("at", sabot.MaxDelay(10*time.Second))).KeyBy("meter").
 		Window(sabot.Tumbling(time.Minute)).Aggregate("minutes", sabot.Sum("value").As("sum"))
 	minutes.Sink("minutes-out", callback.Committed(func(_ context.Context, id sabot.OutputID, rows []byMeter) error { return keep(l, l.minutes, id, rows) }))
 	sabot.Map(minutes.Stream, "digit", func(m byMeter) (digit, error) { return digit{m.Meter[2:], m.Sum}, nil }).KeyBy("digit").

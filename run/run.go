@@ -162,7 +162,7 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
-		Conn: toCoordinator, Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
+		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store)
 
 	// The job outlives ctx by its last checkpoint.
@@ -172,7 +172,7 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	r.driver.Store(driver)
 	go driver.Attach(work, "local", toWorker)
 	workerEnd := make(chan error, 1)
-	go func() { workerEnd <- worker.Run(work) }()
+	go func() { workerEnd <- worker.Run(work, toCoordinator) }()
 	ended := make(chan struct{})
 	go r.supervise(ctx, work, leader, driver, stop, ended)
 	shown := make(chan struct{})

@@ -2360,11 +2360,12 @@ func (*ToWorker_Compaction) isToWorker_Message() {}
 
 func (*ToWorker_Stop) isToWorker_Message() {}
 
-// Assignment makes a worker restart its group from a root.
+// Assignment makes a worker start its group from a root; with go_on it keeps what it has, under the root's term and generation.
 type Assignment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          *Root                  `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
 	Group         uint32                 `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
+	GoOn          bool                   `protobuf:"varint,3,opt,name=go_on,json=goOn,proto3" json:"go_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2411,6 +2412,13 @@ func (x *Assignment) GetGroup() uint32 {
 		return x.Group
 	}
 	return 0
+}
+
+func (x *Assignment) GetGoOn() bool {
+	if x != nil {
+		return x.GoOn
+	}
+	return false
 }
 
 // Cut asks for a barrier. With hold the sources give nothing behind it, until the group starts again.
@@ -2881,6 +2889,7 @@ type Register struct {
 	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
 	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	Protocol      uint32                 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Claim         *Claim                 `protobuf:"bytes,4,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2936,6 +2945,130 @@ func (x *Register) GetProtocol() uint32 {
 	return 0
 }
 
+func (x *Register) GetClaim() *Claim {
+	if x != nil {
+		return x.Claim
+	}
+	return nil
+}
+
+// Claim is what a worker still holds of a group that it ran for an earlier coordinator.
+type Claim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Group         uint32                 `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
+	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	Cut           uint64                 `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"` // reported last
+	CutId         string                 `protobuf:"bytes,5,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
+	Base          uint64                 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"` // the cut which that one builds on
+	BaseId        string                 `protobuf:"bytes,7,opt,name=base_id,json=baseId,proto3" json:"base_id,omitempty"`
+	Asked         uint64                 `protobuf:"varint,8,opt,name=asked,proto3" json:"asked,omitempty"`  // the highest cut that it has been asked for
+	Rows          int64                  `protobuf:"varint,9,opt,name=rows,proto3" json:"rows,omitempty"`    // of its splits as of the root that it started from
+	Again         bool                   `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"` // it can file that cut again, if what is committed is its base
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Claim) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Claim) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *Claim) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Claim) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *Claim) GetCutId() string {
+	if x != nil {
+		return x.CutId
+	}
+	return ""
+}
+
+func (x *Claim) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Claim) GetBaseId() string {
+	if x != nil {
+		return x.BaseId
+	}
+	return ""
+}
+
+func (x *Claim) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Claim) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Claim) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 // Progress says that there is something to cut (new input, output to report as published), and when the input has ended.
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2950,7 +3083,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3095,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3108,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -3024,7 +3157,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3169,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3182,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Failed) GetError() string {
@@ -3290,11 +3423,12 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"compaction\x18\x05 \x01(\v2#.sabot.checkpoint.v1.CompactionTaskH\x00R\n" +
 	"compaction\x12/\n" +
 	"\x04stop\x18\x06 \x01(\v2\x19.sabot.checkpoint.v1.StopH\x00R\x04stopB\t\n" +
-	"\amessage\"Q\n" +
+	"\amessage\"f\n" +
 	"\n" +
 	"Assignment\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\x12\x14\n" +
-	"\x05group\x18\x02 \x01(\rR\x05group\"u\n" +
+	"\x05group\x18\x02 \x01(\rR\x05group\x12\x13\n" +
+	"\x05go_on\x18\x03 \x01(\bR\x04goOn\"u\n" +
 	"\x03Cut\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
@@ -3326,11 +3460,26 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x06failed\x18\x04 \x01(\v2\x1b.sabot.checkpoint.v1.FailedH\x00R\x06failed\x122\n" +
 	"\x05leave\x18\x05 \x01(\v2\x1a.sabot.checkpoint.v1.LeaveH\x00R\x05leaveB\t\n" +
 	"\amessage\"\a\n" +
-	"\x05Leave\"`\n" +
+	"\x05Leave\"\x92\x01\n" +
 	"\bRegister\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1a\n" +
-	"\bprotocol\x18\x03 \x01(\rR\bprotocol\"\x84\x01\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x120\n" +
+	"\x05claim\x18\x04 \x01(\v2\x1a.sabot.checkpoint.v1.ClaimR\x05claim\"\xe5\x01\n" +
+	"\x05Claim\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\rR\x05group\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\x04R\x03cut\x12\x15\n" +
+	"\x06cut_id\x18\x05 \x01(\tR\x05cutId\x12\x12\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x17\n" +
+	"\abase_id\x18\a \x01(\tR\x06baseId\x12\x14\n" +
+	"\x05asked\x18\b \x01(\x04R\x05asked\x12\x12\n" +
+	"\x04rows\x18\t \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05again\x18\n" +
+	" \x01(\bR\x05again\"\x84\x01\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3355,7 +3504,7 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 	return file_checkpoint_pb_checkpoint_proto_rawDescData
 }
 
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*Root)(nil),            // 0: sabot.checkpoint.v1.Root
 	(*Exchange)(nil),        // 1: sabot.checkpoint.v1.Exchange
@@ -3390,8 +3539,9 @@ var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*FromWorker)(nil),      // 30: sabot.checkpoint.v1.FromWorker
 	(*Leave)(nil),           // 31: sabot.checkpoint.v1.Leave
 	(*Register)(nil),        // 32: sabot.checkpoint.v1.Register
-	(*Progress)(nil),        // 33: sabot.checkpoint.v1.Progress
-	(*Failed)(nil),          // 34: sabot.checkpoint.v1.Failed
+	(*Claim)(nil),           // 33: sabot.checkpoint.v1.Claim
+	(*Progress)(nil),        // 34: sabot.checkpoint.v1.Progress
+	(*Failed)(nil),          // 35: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	5,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
@@ -3438,15 +3588,16 @@ var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	22, // 41: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
 	4,  // 42: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
 	32, // 43: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
-	33, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
+	34, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
 	15, // 45: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	34, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	35, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
 	31, // 47: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	33, // 48: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -3475,7 +3626,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -36,6 +36,7 @@ type Machine struct {
 	lastCut    time.Time
 	lastCommit time.Time
 
+	backBy  time.Time       // until then those who have run the groups under the coordinator before may claim them
 	members []*member       // the workers that are there, in the order of their coming
 	deal    *deal           // the shares are to be dealt out anew; nil: they are not
 	rescale int             // keyed partitions that the next deal makes; 0: it leaves them
@@ -108,6 +109,9 @@ func newMachine(root *pb.Root, set settings, now time.Time) *Machine {
 	set.policy = set.policy.withDefaults()
 	m := &Machine{set: set, fold: checkpoint.Fold, root: root, next: max(root.Epoch+1, root.Floor), garbage: map[string]bool{},
 		raise: map[uint32]bool{}, lastCut: now, lastCommit: now}
+	if set.settle > 0 && slices.ContainsFunc(root.Groups, func(g *pb.Group) bool { return g.Previous >= 0 }) {
+		m.backBy = now.Add(backFor)
+	}
 	if root.FinishedUs != 0 {
 		m.finish(&End{Finished: true}, "the job has finished")
 	}
@@ -231,6 +235,9 @@ func (m *Machine) Next(now time.Time) time.Time {
 	}
 	if m.deal != nil {
 		until(m.deal.due(now))
+		if now.Before(m.backBy) {
+			until(m.backBy)
+		}
 	}
 	if len(m.reports) > 0 || len(m.raise) > 0 || m.stopping && !m.anyOpen() {
 		t := m.lastCommit.Add(m.set.commitGap)

@@ -74,9 +74,45 @@ func (m *Machine) register(id WorkerID, w *member, r *pb.Register, now time.Time
 		}
 		return
 	}
-	m.members = append(m.members, &member{id: id, name: r.Worker, seen: now})
+	w = &member{id: id, name: r.Worker, seen: now}
+	m.members = append(m.members, w)
 	m.change(now, true)
+	if c := r.Claim; c != nil && m.mayGoOn(c) {
+		m.goOn(w, c)
+	}
 }
+
+// mayGoOn tells whether a worker may keep the group that it has run for the coordinator before.
+func (m *Machine) mayGoOn(c *pb.Claim) bool {
+	taken := slices.ContainsFunc(m.members, func(w *member) bool { return w.has && w.group == c.Group })
+	return !taken && !m.raise[c.Group] && checkpoint.MayGoOn(m.root, c) && c.Asked < m.next+maxAhead
+}
+
+// maxAhead bounds how far the cuts of an earlier coordinator can be above those that it has committed.
+const maxAhead = 1 << 32
+
+// goOn lets a worker keep its group. Its numbers go on above those that it has been asked for.
+func (m *Machine) goOn(w *member, c *pb.Claim) {
+	m.log(false, "worker goes on", "worker", w.name, "group", c.Group)
+	w.has, w.group, w.assigned = true, c.Group, true
+	m.next = max(m.next, c.Asked+1)
+	m.starts(w)
+	w.base = c.Rows
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Assignment{Assignment: &pb.Assignment{Root: m.root, Group: w.group, GoOn: true}}})
+}
+
+// allBack tells whether everything that is owned is held by a worker that is there.
+func (m *Machine) allBack() bool {
+	for _, id := range checkpoint.Owners(m.root) {
+		if !slices.ContainsFunc(m.members, func(w *member) bool { return w.has && w.group == id }) {
+			return false
+		}
+	}
+	return true
+}
+
+// backFor is how long the workers of the coordinator before have to come back with their groups, before the shares are dealt out.
+const backFor = 2 * time.Second
 
 // refuse sends away a worker that cannot take part. When it is alone, as in a local run, that is the end.
 func (m *Machine) refuse(id WorkerID, err error, now time.Time) {
@@ -134,7 +170,7 @@ func (m *Machine) change(now time.Time, planned bool) {
 func (m *Machine) dealDue(now time.Time) bool {
 	d := m.deal
 	switch {
-	case d == nil || !slices.ContainsFunc(m.members, func(w *member) bool { return !w.leaving }) || now.Before(d.at):
+	case d == nil || !slices.ContainsFunc(m.members, func(w *member) bool { return !w.leaving }) || now.Before(d.at) || now.Before(m.backBy) && !m.allBack():
 		return false
 	case !d.planned || !now.Before(d.until):
 		return true
@@ -238,7 +274,7 @@ func (m *Machine) dismiss(now time.Time) {
 // startAlone starts a worker that is alone, as in a local run, from the committed root when one group owns all: there is nothing to deal out.
 func (m *Machine) startAlone(now time.Time) {
 	owners := checkpoint.Owners(m.root)
-	if m.deal == nil || m.commit != nil || now.Before(m.deal.at) || len(m.members) != 1 || m.members[0].has || len(owners) > 1 || len(m.root.Groups) == 0 {
+	if m.deal == nil || m.commit != nil || now.Before(m.deal.at) || now.Before(m.backBy) || len(m.members) != 1 || m.members[0].has || len(owners) > 1 || len(m.root.Groups) == 0 {
 		return
 	}
 	w := m.members[0]
@@ -283,6 +319,9 @@ func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
 	}
 	for _, g := range assign(body, live) {
 		starts[g] = true
+	}
+	for id := range starts {
+		checkpoint.GroupOf(body, id).Previous = -1 // who had it before is too late
 	}
 	m.deal = nil
 	return starts

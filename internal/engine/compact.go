@@ -46,7 +46,7 @@ func (c *compactor) serve(ctx context.Context) {
 	for {
 		select {
 		case t := <-c.tasks:
-			if t.Compaction.Term != c.g.term {
+			if term, _ := c.g.ledger.Fence(); t.Compaction.Term != term {
 				continue
 			}
 			if err := c.run(ctx, t); err != nil && ctx.Err() == nil {

@@ -13,6 +13,7 @@ type cutter struct {
 	wakes    []chan struct{} // of the source lanes
 	want     atomic.Uint64
 	hold     atomic.Bool   // the sources give nothing behind the last barrier asked for
+	alone    atomic.Bool   // the sources give nothing: there is no coordinator
 	complete chan cutParts // one place: one cut in flight
 
 	mu    sync.Mutex
@@ -35,6 +36,16 @@ func (c *cutter) ask(n exchange.Cut, hold bool) {
 	if c.lanes == 0 {
 		c.complete <- cutParts{n: n}
 	}
+	c.wake()
+}
+
+// leaveAlone makes the source lanes give nothing, or go on.
+func (c *cutter) leaveAlone(alone bool) {
+	c.alone.Store(alone)
+	c.wake()
+}
+
+func (c *cutter) wake() {
 	for _, w := range c.wakes {
 		select {
 		case w <- struct{}{}:

@@ -18,29 +18,29 @@ const sectionBudget = 512 << 20
 
 // group is all that one worker runs of a job, as of one generation.
 type group struct {
-	w          *Worker
-	id         uint32
-	term       uint64
-	generation uint64
-	run        string
-	finished   bool // all input was read before this group began: only publishing is left
-	startRows  int64
+	w         *Worker
+	id        uint32
+	ledger    *checkpoint.Ledger
+	run       string
+	finished  bool // all input was read before this group began: only publishing is left
+	startRows int64
+	ownRows   int64 // of its splits as of the root that it started from
 
 	root       atomic.Pointer[pb.Root] // newest committed
-	base       uint64                  // last cut reported
-	baseID     string
 	sources    []*sourceLane
 	keyed      []*keyedLane
 	inboxes    []*exchange.Inbox
 	readers    []*exchangeReader
 	drained    []position   // how far the partitions have read, where the readers have ended
 	unsent     atomic.Int64 // bytes that wait for a cut to go to other groups
+	cutting    atomic.Bool  // a cut is asked for, and its report is not filed yet
 	cuts       *cutter
 	progress   *progress
 	outputs    *outputs
 	publisher  *publisher
 	compactor  *compactor
 	roots      chan *pb.Root // newest committed, for the publisher; one place
+	again      chan uint64   // cuts that are to commit what the last one held; one place
 	failed     chan error    // the first failure; one place
 	cancel     context.CancelFunc
 	goroutines sync.WaitGroup
@@ -49,13 +49,12 @@ type group struct {
 // startGroup builds a group as of root and starts its goroutines. They end at stop.
 func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*group, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	pg := checkpoint.GroupOf(root, id)
-	if pg == nil {
+	if checkpoint.GroupOf(root, id) == nil {
 		cancel()
 		return nil, sabot.WithKind(sabot.Internal, fmt.Errorf("the root has no group %d", id))
 	}
-	g := &group{w: w, id: id, term: root.Term, generation: pg.Generation, run: root.Run, finished: root.Ended, startRows: rowsBefore(root),
-		base: pg.Cut, baseID: pg.CutId, roots: make(chan *pb.Root, 1), failed: make(chan error, 1), cancel: cancel}
+	g := &group{w: w, id: id, ledger: checkpoint.NewLedger(root, id), run: root.Run, finished: root.Ended, startRows: rowsBefore(root), ownRows: rowsOfGroup(root, id),
+		roots: make(chan *pb.Root, 1), again: make(chan uint64, 1), failed: make(chan error, 1), cancel: cancel}
 	g.cuts, g.progress = newCutter(), newProgress(w.nudge)
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
@@ -135,13 +134,36 @@ func (g *group) serveCuts(ctx context.Context) error {
 	for {
 		select {
 		case c := <-g.cuts.complete:
-			if err := g.commit(ctx, c); err != nil && ctx.Err() == nil {
+			err := g.commit(ctx, c)
+			g.cutting.Store(false)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+		case n := <-g.again:
+			err := g.fileAgain(ctx, n)
+			g.cutting.Store(false)
+			if err != nil && ctx.Err() == nil {
 				return err
 			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// cut takes a request for a cut: a barrier, or, under a new coordinator, what the last one held and the coordinator before has not committed.
+func (g *group) cut(c *pb.Cut) {
+	take, again := g.ledger.Asked(c)
+	if !take {
+		return
+	}
+	g.cutting.Store(true)
+	if again {
+		g.again <- c.Cut
+		return
+	}
+	g.progress.fresh.Store(false)
+	g.cuts.ask(exchange.Cut(c.Cut), c.Hold)
 }
 
 func (g *group) serveRoots(ctx context.Context) {
@@ -180,6 +202,7 @@ func (g *group) tellReaders(root *pb.Root) {
 
 // committed takes note of a new root.
 func (g *group) committed(root *pb.Root) {
+	g.ledger.Committed(root)
 	g.root.Store(root)
 	select {
 	case <-g.roots: // an older one that nobody has looked at
@@ -200,7 +223,19 @@ func (g *group) pending() bool {
 			return true
 		}
 	}
-	return g.publisher.pending() || g.compactor.pending() || g.outputs.anyDue(g.w.cfg.Clock.Now())
+	return g.publisher.pending() || g.compactor.pending() || g.outputs.anyDue(g.w.cfg.Clock.Now()) || g.ledger.Waits()
+}
+
+// rowsOfGroup returns how many rows the splits of a group had given as of root.
+func rowsOfGroup(root *pb.Root, id uint32) (n int64) {
+	for _, src := range root.Sources {
+		for _, s := range src.Splits {
+			if s.Group == id {
+				n += s.Rows
+			}
+		}
+	}
+	return n
 }
 
 // rowsBefore returns how many rows had been read as of root.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/batch"
+	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/objstore"
 )
@@ -71,13 +72,27 @@ func (p *packs) section(b []byte, rows int64) *pb.Section {
 	return &pb.Section{Object: o, Offset: off, Length: int64(len(b)), Crc: crc32.Checksum(b, castagnoli), Rows: rows}
 }
 
-// upload puts all objects, and tries again as long as the failure may pass.
-func (w *Worker) upload(ctx context.Context, p *packs) error {
+// filed returns a report whose objects are those of p.
+func (p *packs) filed(r *pb.Report) *checkpoint.Filed {
+	f := &checkpoint.Filed{Report: r, Bodies: map[string][]byte{}}
 	for i, o := range p.objs {
-		if err := w.put(ctx, o.Key, p.data[i]); err != nil {
-			return err
+		f.Bodies[o.Key] = p.data[i]
+	}
+	return f
+}
+
+// file writes a report's objects, trying again as long as the failure may pass, and sends it. That the coordinator is gone is no error: the ledger
+// has the report for the next one.
+func (g *group) file(ctx context.Context, f *checkpoint.Filed) error {
+	for _, key := range f.Keys() {
+		if err := g.w.put(ctx, key, f.Bodies[key]); err != nil {
+			return fmt.Errorf("upload cut %d: %w", f.Report.Cut, err)
 		}
 	}
+	g.ledger.Filed(f.Report, f.Bodies)
+	_ = g.w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Report{Report: f.Report}})
+	g.w.reported.Store(true)
+	g.w.nudge()
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 		return err
 	}
 	p := &packs{name: func() string {
-		return g.w.cfg.Paths.Pack(g.term, uint64(c.n), g.w.cfg.Clock.Random(8))
+		return g.ledger.Pack(uint64(c.n), g.w.cfg.Clock.Random(8))
 	}}
 	sent, err := encodeExchanges(parts)
 	if err != nil {
@@ -56,8 +56,8 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 		size += len(x.data)
 	}
 	p.apart = size > sharedBytes
-	r := &pb.Report{Group: g.id, Term: g.term, Generation: g.generation, Run: g.run, Cut: uint64(c.n), CutId: g.w.cfg.Clock.Random(8),
-		Base: g.base, BaseId: g.baseID, Ended: len(parts) > 0 || g.finished}
+	r := g.ledger.Begin(uint64(c.n), g.w.cfg.Clock.Random(8))
+	r.Ended = len(parts) > 0 || g.finished
 	ops := map[string]counts{}
 	slices.SortFunc(parts, func(a, b *encoded) int {
 		return cmp.Or(cmp.Compare(a.lane.stage, b.lane.stage), cmp.Compare(a.lane.index, b.lane.index))
@@ -88,14 +88,13 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 	g.publisher.report(r)
 	g.compactor.report(r, p)
 	r.Objects = append(p.objs, r.Objects...)
-	if err := g.w.upload(ctx, p); err != nil {
-		return fmt.Errorf("upload cut %d: %w", c.n, err)
-	}
-	g.base, g.baseID = r.Cut, r.CutId
-	err = g.w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Report{Report: r}})
-	g.w.reported.Store(true)
-	g.w.nudge()
-	return err
+	return g.file(ctx, p.filed(r))
+}
+
+// fileAgain sends the cut that the coordinator before has not committed, as cut n.
+func (g *group) fileAgain(ctx context.Context, n uint64) error {
+	random := func() string { return g.w.cfg.Clock.Random(8) }
+	return g.file(ctx, g.ledger.Again(n, random(), random))
 }
 
 // encodeParts sorts and encodes what the lanes froze, side by side.

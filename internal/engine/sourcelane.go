@@ -54,7 +54,7 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			continue
 		}
 		s := l.choose(l.clock.Now())
-		if s == nil || l.cuts.hold.Load() {
+		if s == nil || l.cuts.hold.Load() || l.cuts.alone.Load() {
 			if s == nil {
 				if err := l.finish(); err != nil {
 					return err

@@ -14,7 +14,6 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
-	"github.com/sabot-stream/sabot/exchange"
 	"github.com/sabot-stream/sabot/internal/bind"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/objstate"
@@ -27,7 +26,7 @@ type Coordinator interface {
 	Recv(context.Context) (*pb.ToWorker, error)
 }
 
-// Config is what a worker works with. All fields but DeadLetters are required.
+// Config is what a worker works with. All fields but DeadLetters, Drain and Stay are required.
 type Config struct {
 	Name        string // of the worker, for people
 	Graph       *bind.Graph
@@ -35,7 +34,6 @@ type Config struct {
 	DeadLetters sabot.Sink            // nil: JSONL in the bucket
 	Bucket      objstore.Bucket
 	Paths       checkpoint.Paths
-	Conn        Coordinator
 	Clock       clock.Clock
 	Log         *slog.Logger
 	Lanes       int             // goroutines per stage
@@ -44,10 +42,11 @@ type Config struct {
 	Drain       <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
 }
 
-// Worker runs a group as its coordinator tells it.
+// Worker runs a group as its coordinator tells it. When it loses its coordinator it keeps what it has, for the next one.
 type Worker struct {
 	cfg    Config
 	nudges chan struct{}
+	conn   atomic.Pointer[Coordinator] // nil: there is none
 
 	told     *pb.Progress // last
 	toldAt   time.Time
@@ -85,22 +84,71 @@ func (w *Worker) sinks() map[string]sabot.Sink {
 	return m
 }
 
-// Run serves the coordinator until it says Stop, the context ends, or the job cannot go on; that error is also told to the coordinator.
-func (w *Worker) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+// Run serves one coordinator until that says Stop, the context ends, or the job cannot go on, and closes the worker. The error is also told to the
+// coordinator.
+func (w *Worker) Run(ctx context.Context, conn Coordinator) error {
+	defer w.Close(ctx)
+	return w.Serve(ctx, conn)
+}
+
+// ErrLost says that a coordinator is gone, or wants no more of the worker, while the job goes on: the worker may serve the next one.
+var ErrLost = errors.New("the coordinator is gone")
+
+// Serve serves a coordinator until it says Stop, the context ends, or the job cannot go on; that error is also told to the coordinator. After ErrLost
+// the worker still holds its group, whose sources give nothing meanwhile, and offers it to the next coordinator that it serves. The context of the
+// first call is that of the group: it must live until Close.
+func (w *Worker) Serve(ctx context.Context, conn Coordinator) error {
+	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	err := w.serve(ctx)
+	w.conn.Store(&conn)
+	defer w.conn.Store(nil)
+	err := w.serve(ctx, inner, conn)
+	if errors.Is(err, ErrLost) && ctx.Err() == nil {
+		if g := w.current(); g != nil {
+			g.cuts.leaveAlone(true)
+		}
+		return err
+	}
 	if g := w.setGroup(nil); g != nil {
 		g.stop()
 	}
 	if err != nil && ctx.Err() == nil {
-		_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Failed{Failed: &pb.Failed{Error: err.Error(), Kind: sabot.KindOf(err).String()}}})
+		_ = w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Failed{Failed: &pb.Failed{Error: err.Error(), Kind: sabot.KindOf(err).String()}}})
 	}
 	return err
 }
 
-func (w *Worker) serve(ctx context.Context) error {
-	inbox, recvErr := w.receive(ctx)
+// Close ends what the worker holds.
+func (w *Worker) Close(context.Context) {
+	if g := w.setGroup(nil); g != nil {
+		g.stop()
+	}
+}
+
+// send sends a message to the coordinator, if there is one.
+func (w *Worker) send(ctx context.Context, m *pb.FromWorker) error {
+	c := w.conn.Load()
+	if c == nil {
+		return ErrLost
+	}
+	return lost((*c).Send(ctx, m))
+}
+
+// lost turns the failure of a connection into ErrLost.
+func lost(err error) error {
+	if err == nil || sabot.KindOf(err) == sabot.Invalid {
+		return err
+	}
+	return sabot.WithKind(sabot.Retry, fmt.Errorf("%w: %w", ErrLost, err))
+}
+
+// serve serves one connection; ctx is the groups' that it starts, conns that of the connection.
+func (w *Worker) serve(ctx, conns context.Context, conn Coordinator) error {
+	inbox, recvErr := receive(conns, conn)
+	w.told = nil
+	if err := w.awaitCut(ctx); err != nil {
+		return err
+	}
 	if err := w.register(ctx); err != nil {
 		return err
 	}
@@ -121,7 +169,10 @@ func (w *Worker) serve(ctx context.Context) error {
 				return err
 			}
 		case err := <-recvErr:
-			return err
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return lost(err)
 		case err := <-ended:
 			w.setGroup(nil)
 			g.stop()
@@ -135,7 +186,7 @@ func (w *Worker) serve(ctx context.Context) error {
 			w.progress(ctx)
 		case <-drain:
 			drain = nil
-			if err := w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Leave{Leave: &pb.Leave{}}}); err != nil {
+			if err := w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Leave{Leave: &pb.Leave{}}}); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -150,11 +201,11 @@ const (
 	signOfLife    = time.Second
 )
 
-func (w *Worker) receive(ctx context.Context) (<-chan *pb.ToWorker, <-chan error) {
+func receive(ctx context.Context, conn Coordinator) (<-chan *pb.ToWorker, <-chan error) {
 	inbox, failed := make(chan *pb.ToWorker), make(chan error, 1)
 	go func() {
 		for {
-			m, err := w.cfg.Conn.Recv(ctx)
+			m, err := conn.Recv(ctx)
 			if err != nil {
 				failed <- err
 				return
@@ -170,25 +221,64 @@ func (w *Worker) receive(ctx context.Context) (<-chan *pb.ToWorker, <-chan error
 }
 
 func (w *Worker) register(ctx context.Context) error {
-	return w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{
-		Worker: w.cfg.Name, Fingerprint: w.cfg.Graph.Fingerprint()}}})
+	return w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Register{Register: &pb.Register{
+		Worker: w.cfg.Name, Fingerprint: w.cfg.Graph.Fingerprint(), Claim: w.claim()}}})
+}
+
+// cutPatience is how long a worker that comes to its next coordinator takes to finish the cut that the one before has asked for.
+const cutPatience = 2 * time.Second
+
+// awaitCut waits until the group's last cut is filed, so that it can be claimed.
+func (w *Worker) awaitCut(ctx context.Context) error {
+	for until := w.cfg.Clock.Now().Add(cutPatience); w.cfg.Clock.Now().Before(until); {
+		if g := w.current(); g == nil || !g.cutting.Load() {
+			return nil
+		}
+		if err := w.cfg.Clock.Sleep(ctx, progressEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim offers the group that the worker holds to its next coordinator; nil when it has none, or has not yet filed the cut that it was asked for last.
+func (w *Worker) claim() *pb.Claim {
+	g := w.current()
+	if g == nil || g.cutting.Load() || len(g.failed) > 0 {
+		return nil
+	}
+	return g.ledger.Claim(g.ownRows)
+}
+
+// goOn goes on with the group that the worker holds, under the fence of root.
+func (w *Worker) goOn(ctx context.Context, root *pb.Root, id uint32) error {
+	g := w.current()
+	if g == nil || g.id != id || !g.ledger.GoOn(root, g.ownRows) { // it has failed since
+		return w.register(ctx)
+	}
+	w.cfg.Log.Info("going on under another coordinator", "group", id, "term", root.Term)
+	g.committed(root)
+	g.cuts.leaveAlone(false)
+	return nil
 }
 
 func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err error) {
 	g := w.current()
 	switch m := m.Message.(type) {
 	case *pb.ToWorker_Assignment:
+		if m.Assignment.GoOn {
+			return false, w.goOn(ctx, m.Assignment.Root, m.Assignment.Group)
+		}
 		return false, w.restart(ctx, m.Assignment.Root, m.Assignment.Group)
 	case *pb.ToWorker_Refused:
-		if g == nil || g.baseID != m.Refused.CutId {
+		if g == nil || !g.ledger.Last(m.Refused.CutId) {
 			return false, nil // of a group that has gone already
 		}
 		w.cfg.Log.Warn("cut refused, starting again from the last commit", "cut", m.Refused.Cut, "reason", m.Refused.Reason)
 		return false, w.restart(ctx, m.Refused.Root, g.id)
 	case *pb.ToWorker_Cut:
-		if g != nil && g.term == m.Cut.Term && g.generation == m.Cut.Generation {
-			g.progress.fresh.Store(false)
-			g.cuts.ask(exchange.Cut(m.Cut.Cut), m.Cut.Hold)
+		if g != nil {
+			g.cut(m.Cut)
 		}
 	case *pb.ToWorker_Committed:
 		if g != nil {
@@ -200,7 +290,7 @@ func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err err
 		}
 	case *pb.ToWorker_Stop:
 		if m.Stop.Again {
-			return true, sabot.WithKind(sabot.Retry, fmt.Errorf("the coordinator has stopped: %s", m.Stop.Reason))
+			return true, lost(errors.New(m.Stop.Reason))
 		}
 		w.cfg.Log.Info("stopped by the coordinator", "reason", m.Stop.Reason)
 		return true, nil
@@ -282,11 +372,12 @@ func (w *Worker) failure(ctx context.Context, b *backoff, root *pb.Root, err err
 func (w *Worker) progress(ctx context.Context) {
 	now, p := w.cfg.Clock.Now(), &pb.Progress{}
 	if g := w.current(); g != nil {
-		p = &pb.Progress{Generation: g.generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
+		_, generation := g.ledger.Fence()
+		p = &pb.Progress{Generation: generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
 	}
 	if !w.reported.Swap(false) && proto.Equal(p, w.told) && now.Sub(w.toldAt) < signOfLife {
 		return
 	}
 	w.told, w.toldAt = p, now
-	_ = w.cfg.Conn.Send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: p}}) // Recv tells of a lost connection
+	_ = w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: p}}) // Recv tells of a lost connection
 }
