@@ -266,6 +266,16 @@ func dropUnnamed(root *pb.Root) {
 
 // eachObject calls f with every index into the root's objects.
 func eachObject(root *pb.Root, f func(*uint32)) {
+	eachLive(root, f)
+	for _, p := range root.Pins {
+		for i := range p.Objects {
+			f(&p.Objects[i])
+		}
+	}
+}
+
+// eachLive calls f with every index into the root's objects but those of pins.
+func eachLive(root *pb.Root, f func(*uint32)) {
 	for _, st := range root.Stages {
 		for _, p := range st.Partitions {
 			for _, r := range p.Refs {

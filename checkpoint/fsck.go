@@ -22,8 +22,9 @@ type FsckReport struct {
 	Epoch   uint64 `json:"epoch"`
 	Objects int    `json:"objects"` // that the root names
 	Ranges  int    `json:"ranges"`  // of bytes that it names in them
-	// LiveBytes are named by the root; RetainedBytes only by savepoints and clones, of which this format has none; GarbageBytes are the rest
-	// of what lies in packs: it goes when its object is collected or its neighbours are compacted.
+	Pins    int    `json:"pins"`    // savepoints and retained checkpoints whose copies were checked as well
+	// LiveBytes are named by the root; RetainedBytes only by savepoints, clones and retained checkpoints; GarbageBytes are the rest of what lies in
+	// packs: it goes when its object is collected or its neighbours are compacted.
 	LiveBytes     int64       `json:"live_bytes"`
 	RetainedBytes int64       `json:"retained_bytes"`
 	GarbageBytes  int64       `json:"garbage_bytes"`
@@ -47,40 +48,51 @@ func Fsck(ctx context.Context, bucket objstore.Bucket, job string) (*FsckReport,
 	if err != nil {
 		return nil, err
 	}
-	f := fsck{bucket: bucket, root: root, rep: &FsckReport{Job: job, Epoch: root.Epoch, Objects: len(root.Objects), Bad: []BadObject{}}, sizes: map[string]int64{}}
+	f := fsck{store: store, root: root, rep: &FsckReport{Job: job, Epoch: root.Epoch, Objects: len(root.Objects), Bad: []BadObject{}},
+		sizes: map[string]int64{}, bad: map[string]bool{}, named: map[string]int64{}, seen: map[span]bool{}}
 	if err := f.list(ctx, store.Paths.Packs()); err != nil {
 		return nil, err
 	}
-	if err := f.check(ctx); err != nil {
+	if f.rep.LiveBytes, err = f.check(ctx, root); err != nil {
 		return nil, err
+	}
+	f.rep.Ranges = len(f.seen)
+	if err := f.pins(ctx); err != nil {
+		return nil, err
+	}
+	for key, size := range f.sizes {
+		f.rep.GarbageBytes += max(0, size-f.named[key])
 	}
 	if len(f.rep.Bad) > 0 {
 		now, _, err := store.Read(ctx)
 		if err != nil {
 			return nil, err
 		}
-		named := objectSet(now)
+		named := namedBy(now)
 		f.rep.Bad = slices.DeleteFunc(f.rep.Bad, func(b BadObject) bool { return !named[b.Key] })
 	}
 	return f.rep, nil
 }
 
 type fsck struct {
-	bucket objstore.Bucket
-	root   *pb.Root
-	rep    *FsckReport
-	sizes  map[string]int64 // of all packs
+	store Store
+	root  *pb.Root
+	rep   *FsckReport
+	sizes map[string]int64 // of all packs of the job
+	bad   map[string]bool  // objects
+	named map[string]int64 // bytes of an object that something names
+	seen  map[span]bool
 }
 
 // span is a run of bytes of an object.
 type span struct {
-	object      uint32
+	key         string
 	off, length int64
 	crc         uint32
 }
 
 func (f *fsck) list(ctx context.Context, prefix string) error {
-	for o, err := range f.bucket.List(ctx, prefix) {
+	for o, err := range f.store.Bucket.List(ctx, prefix) {
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
@@ -89,50 +101,104 @@ func (f *fsck) list(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// check reads the spans object by object; the first that is bad condemns its object.
-func (f *fsck) check(ctx context.Context) error {
-	spans := spansOf(f.root)
-	f.rep.Ranges = len(spans)
-	bad := map[uint32]bool{}
-	live := map[string]int64{}
-	condemn := func(object uint32, format string, args ...any) {
-		bad[object] = true
-		f.rep.Bad = append(f.rep.Bad, BadObject{f.root.Objects[object].Key, fmt.Sprintf(format, args...)})
+// check reads the spans of a root object by object, those that it has not seen before, and returns how many bytes they have. The first that is bad
+// condemns its object.
+func (f *fsck) check(ctx context.Context, root *pb.Root) (bytes int64, err error) {
+	want := make(map[string]int64, len(root.Objects))
+	for _, o := range root.Objects {
+		want[o.Key] = o.Size
 	}
-	for _, s := range spans {
-		f.rep.LiveBytes += s.length
-		live[f.root.Objects[s.object].Key] += s.length
-		if bad[s.object] {
+	for _, s := range spansOf(root) {
+		if f.seen[s] {
 			continue
 		}
-		o := f.root.Objects[s.object]
-		if size, ok := f.sizes[o.Key]; ok && size != o.Size {
-			condemn(s.object, "has %d bytes, want %d", size, o.Size)
+		f.seen[s] = true
+		bytes += s.length
+		f.named[s.key] += s.length
+		if f.bad[s.key] {
 			continue
 		}
-		got, err := f.checksum(ctx, o.Key, s)
+		if size, ok := f.sizes[s.key]; ok && size != want[s.key] {
+			f.condemn(s.key, "has %d bytes, want %d", size, want[s.key])
+			continue
+		}
+		got, err := f.checksum(ctx, s)
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
-			condemn(s.object, "is missing")
+			f.condemn(s.key, "is missing")
+		case ctx.Err() != nil:
+			return bytes, context.Cause(ctx)
+		case err != nil:
+			f.condemn(s.key, "cannot be read: %v", err)
+		case got != s.crc:
+			f.condemn(s.key, "checksum of bytes %d-%d is %08x, want %08x", s.off, s.off+s.length-1, got, s.crc)
+		}
+	}
+	return bytes, nil
+}
+
+func (f *fsck) condemn(key, format string, args ...any) {
+	f.bad[key] = true
+	f.rep.Bad = append(f.rep.Bad, BadObject{key, fmt.Sprintf(format, args...)})
+}
+
+// pins checks what the copies name that the root does not. What only a clone's pin keeps cannot be told from the rest of its objects: they count as
+// retained as a whole.
+func (f *fsck) pins(ctx context.Context) error {
+	for _, p := range f.root.Pins {
+		if p.Kind == pb.PinKind_CLONE {
+			f.keep(p)
+			continue
+		}
+		if !p.Written {
+			continue
+		}
+		f.rep.Pins++
+		copied, err := f.store.ReadCopy(ctx, p)
+		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			condemn(s.object, "cannot be read: %v", err)
-		case got != s.crc:
-			condemn(s.object, "checksum of bytes %d-%d is %08x, want %08x", s.off, s.off+s.length-1, got, s.crc)
+			f.condemn(f.store.Paths.Copy(p), "%v", err)
+			continue
 		}
-	}
-	for key, size := range f.sizes {
-		f.rep.GarbageBytes += max(0, size-live[key])
+		bytes, err := f.check(ctx, copied)
+		if err != nil {
+			return err
+		}
+		f.rep.RetainedBytes += bytes
 	}
 	return nil
 }
 
-func (f *fsck) checksum(ctx context.Context, key string, s span) (uint32, error) {
+func (f *fsck) keep(p *pb.Pin) {
+	for _, i := range p.Objects {
+		o := f.root.Objects[i]
+		if _, ok := f.sizes[o.Key]; !ok {
+			f.condemn(o.Key, "is missing")
+			continue
+		}
+		f.rep.RetainedBytes += max(0, o.Size-f.named[o.Key])
+		f.named[o.Key] = max(o.Size, f.named[o.Key])
+	}
+}
+
+// namedBy returns the keys of everything that must be there as of root.
+func namedBy(root *pb.Root) map[string]bool {
+	named := objectSet(root)
+	for _, p := range root.Pins {
+		if p.Written && p.Kind != pb.PinKind_CLONE {
+			named[NewPaths(root.Job).Copy(p)] = true
+		}
+	}
+	return named
+}
+
+func (f *fsck) checksum(ctx context.Context, s span) (uint32, error) {
 	crc := uint32(0)
 	for at := int64(0); at < s.length; {
 		n := min(fsckChunk, s.length-at)
-		b, err := f.bucket.GetRange(ctx, key, s.off+at, n)
+		b, err := f.store.Bucket.GetRange(ctx, s.key, s.off+at, n)
 		if err != nil {
 			return 0, err
 		}
@@ -142,17 +208,20 @@ func (f *fsck) checksum(ctx context.Context, key string, s span) (uint32, error)
 	return crc, nil
 }
 
-// spansOf returns the runs of bytes that root names, each once, in order of object and offset.
+// spansOf returns the runs of bytes that root names, each once, in order of object and offset. Those that only its pins keep are not among them.
 func spansOf(root *pb.Root) []span {
 	var all []span
+	add := func(object uint32, off, length int64, crc uint32) {
+		all = append(all, span{root.Objects[object].Key, off, length, crc})
+	}
 	for _, st := range root.Stages {
 		for _, p := range st.Partitions {
 			for _, r := range p.Refs {
-				all = append(all, span{r.Object, r.Offset, r.Length, r.Crc})
+				add(r.Object, r.Offset, r.Length, r.Crc)
 			}
 		}
 	}
-	section := func(s *pb.Section) { all = append(all, span{s.Object, s.Offset, s.Length, s.Crc}) }
+	section := func(s *pb.Section) { add(s.Object, s.Offset, s.Length, s.Crc) }
 	for _, o := range root.Outputs {
 		for _, s := range o.Sections {
 			section(s)
@@ -164,12 +233,12 @@ func spansOf(root *pb.Root) []span {
 	for _, e := range root.Exchanges {
 		off := e.Offset
 		for _, b := range e.Blocks {
-			all = append(all, span{e.Object, off, b.Length, b.Crc})
+			add(e.Object, off, b.Length, b.Crc)
 			off += b.Length
 		}
 	}
 	slices.SortFunc(all, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.off, b.off), cmp.Compare(a.length, b.length), cmp.Compare(a.crc, b.crc))
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.off, b.off), cmp.Compare(a.length, b.length), cmp.Compare(a.crc, b.crc))
 	})
 	return slices.Compact(all)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sabot-stream/sabot/objstore"
 )
 
-// Garbage returns the keys of the objects that old names and next does not, in old's order.
+// Garbage returns the keys of the objects that old names and next does not, in old's order, and of the copies whose pins next does not hold.
 func Garbage(old, next *pb.Root) []string {
 	named := objectSet(next)
 	var keys []string
@@ -18,17 +18,33 @@ func Garbage(old, next *pb.Root) []string {
 			keys = append(keys, o.Key)
 		}
 	}
+	paths := NewPaths(old.Job)
+	for _, p := range old.Pins {
+		if p.Kind != pb.PinKind_CLONE && PinOf(next, p.Id) == nil {
+			keys = append(keys, paths.Copy(p))
+		}
+	}
 	return keys
 }
 
 // Collectable returns those of keys that may be deleted now, given the committed root or any earlier one: packs of the root's job that it does
 // not name, and that no report or compaction can bring in any more, because their term is older than the root's, or their cut is below its
-// floor, or the root is that of a finished run, which only a new term follows.
+// floor, or the root is that of a finished run, which only a new term follows; and copies of terms up to the root's whose pins it does not hold, which
+// are those that have been removed, or were never noted as written, unless one is pinned after the root.
 func Collectable(root *pb.Root, keys []string) []string {
 	named := objectSet(root)
 	paths := NewPaths(root.Job)
+	for _, p := range root.Pins {
+		if p.Kind != pb.PinKind_CLONE {
+			named[paths.Copy(p)] = true
+		}
+	}
 	var out []string
 	for _, k := range keys {
+		if term, ok := paths.ParseCopy(k); ok && !named[k] && term <= root.Term {
+			out = append(out, k)
+			continue
+		}
 		term, n, ok := paths.ParsePack(k)
 		if ok && !named[k] && (term < root.Term || term == root.Term && (n < root.Floor || root.FinishedUs != 0)) {
 			out = append(out, k)

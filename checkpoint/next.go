@@ -21,7 +21,8 @@ type Start struct {
 }
 
 // FreshRoot returns the root of a new run of one group. With old, the root that CURRENT holds, it takes the next term, goes on with old's epoch
-// and floor, so that no cut number comes twice, and notes old's run as one whose outputs are to be removed. Old is nil when there is none.
+// and floor, so that no cut number comes twice, and notes old's run as one whose outputs are to be removed. Savepoints and clones of old stay.
+// Old is nil when there is none.
 func FreshRoot(old *pb.Root, s Start) *pb.Root {
 	root := &pb.Root{Format: Format, Job: s.Job, Run: s.Run, Term: 1, Floor: 1, StartedUs: s.Now.UnixMicro(), Plan: s.Plan,
 		Fingerprint: s.Fingerprint, Sources: s.Sources, Stages: s.Stages, Groups: []*pb.Group{{Generation: 1, Previous: -1}}}
@@ -35,6 +36,7 @@ func FreshRoot(old *pb.Root, s Start) *pb.Root {
 	for _, o := range old.Groups {
 		g.Generation = max(g.Generation, o.Generation+1)
 	}
+	takePins(root, old, func(p *pb.Pin) bool { return p.Written && p.Kind != pb.PinKind_RETAINED })
 	return root
 }
 
@@ -49,6 +51,7 @@ func TakeOver(old *pb.Root) *pb.Root {
 		Raise(root, g.Id)
 		g.Previous = int64(was)
 	}
+	DropPins(root, func(p *pb.Pin) bool { return !p.Written })
 	return root
 }
 
@@ -87,7 +90,8 @@ func Floor(root *pb.Root, next uint64, open ...uint64) uint64 {
 }
 
 // Finish marks root, which is in the making, as finished when nothing is left to do: the input has ended, everything is published, all dead
-// letters are written out, and no outputs of earlier runs remain. It tells whether root is finished.
+// letters are written out, and no outputs of earlier runs remain. Nobody falls back to what a finished run has retained. It tells whether root is
+// finished.
 func Finish(root *pb.Root, now time.Time) bool {
 	if root.FinishedUs != 0 {
 		return true
@@ -96,6 +100,7 @@ func Finish(root *pb.Root, now time.Time) bool {
 		return false
 	}
 	root.FinishedUs = max(1, now.UnixMicro())
+	DropPins(root, func(p *pb.Pin) bool { return p.Kind == pb.PinKind_RETAINED })
 	return true
 }
 

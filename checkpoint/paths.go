@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/objstore"
 )
 
@@ -67,7 +68,15 @@ func (p Paths) Pack(term, n uint64, random string) string {
 // ParsePack returns the term and the cut of a key that Pack of this job has built; ok is false for any other key.
 func (p Paths) ParsePack(key string) (term, n uint64, ok bool) {
 	rest, ok := strings.CutPrefix(key, p.Packs())
-	if !ok || len(rest) < 35 || rest[16] != '-' || rest[33] != '-' {
+	if !ok {
+		return 0, 0, false
+	}
+	return parseNumbered(rest)
+}
+
+// parseNumbered reads two numbers and something random, as in a pack's name.
+func parseNumbered(rest string) (term, n uint64, ok bool) {
+	if len(rest) < 35 || rest[16] != '-' || rest[33] != '-' {
 		return 0, 0, false
 	}
 	if term, ok = parseHex(rest[:16]); !ok {
@@ -95,8 +104,23 @@ func parseHex(s string) (uint64, bool) {
 	return v, err == nil
 }
 
-// Copy is the key of the copy of an epoch's root.
-func (p Paths) Copy(epoch uint64) string { return fmt.Sprintf("%s/copies/%016x", p.job, epoch) }
+// Copies is what the keys of all copies of roots begin with.
+func (p Paths) Copies() string { return p.job + "/copies/" }
+
+// Copy is the key of the copy that belongs to a pin.
+func (p Paths) Copy(pin *pb.Pin) string {
+	return fmt.Sprintf("%s%016x-%016x-%s", p.Copies(), pin.Term, pin.Epoch, pin.Id)
+}
+
+// ParseCopy returns the term of a key that Copy of this job has built; ok is false for any other key.
+func (p Paths) ParseCopy(key string) (term uint64, ok bool) {
+	rest, ok := strings.CutPrefix(key, p.Copies())
+	if !ok {
+		return 0, false
+	}
+	term, _, ok = parseNumbered(rest)
+	return term, ok
+}
 
 // Dead is the key of the dead letters that a run committed at a cut as section index.
 func (p Paths) Dead(run string, cut uint64, index uint32) string {

@@ -25,7 +25,7 @@ func Validate(root *pb.Root) error {
 		return err
 	}
 	v := validator{root: root, groups: map[uint32]bool{}}
-	for _, check := range []func() error{v.checkObjects, v.checkGroups, v.sources, v.stages, v.outputs, v.deadSections, v.exchanges} {
+	for _, check := range []func() error{v.checkObjects, v.checkGroups, v.sources, v.stages, v.outputs, v.deadSections, v.exchanges, v.pins} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -219,6 +219,9 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 		if _, err := checkpoint.Sweep(ctx, r.bucket, last); err != nil {
 			r.opt.Log.Warn("garbage is left", "error", err)
 		}
+		if _, err := r.store.SweepCopies(ctx, func() *pb.Root { return last }); err != nil {
+			r.opt.Log.Warn("garbage is left", "error", err)
+		}
 	}
 	return res, nil
 }

@@ -23,6 +23,56 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PinKind says what a pin is for.
+type PinKind int32
+
+const (
+	PinKind_SAVEPOINT PinKind = 0 // somebody asked for it, and removes it
+	PinKind_RETAINED  PinKind = 1 // kept every few minutes, the newest ones
+	PinKind_CLONE     PinKind = 2 // another job, which began as a clone, names these objects
+)
+
+// Enum value maps for PinKind.
+var (
+	PinKind_name = map[int32]string{
+		0: "SAVEPOINT",
+		1: "RETAINED",
+		2: "CLONE",
+	}
+	PinKind_value = map[string]int32{
+		"SAVEPOINT": 0,
+		"RETAINED":  1,
+		"CLONE":     2,
+	}
+)
+
+func (x PinKind) Enum() *PinKind {
+	p := new(PinKind)
+	*p = x
+	return p
+}
+
+func (x PinKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PinKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_checkpoint_pb_checkpoint_proto_enumTypes[0].Descriptor()
+}
+
+func (PinKind) Type() protoreflect.EnumType {
+	return &file_checkpoint_pb_checkpoint_proto_enumTypes[0]
+}
+
+func (x PinKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PinKind.Descriptor instead.
+func (PinKind) EnumDescriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{0}
+}
+
 // Root is the body of CURRENT: everything committed, as of one epoch.
 type Root struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -51,6 +101,7 @@ type Root struct {
 	DeadSections  []*DeadSection         `protobuf:"bytes,23,rep,name=dead_sections,json=deadSections,proto3" json:"dead_sections,omitempty"`     // committed, not yet written out
 	TimersDropped int64                  `protobuf:"varint,24,opt,name=timers_dropped,json=timersDropped,proto3" json:"timers_dropped,omitempty"` // processing-time timers dropped at the end of input
 	Exchanges     []*Exchange            `protobuf:"bytes,25,rep,name=exchanges,proto3" json:"exchanges,omitempty"`                               // rows between stages of several groups that are not all read
+	Pins          []*Pin                 `protobuf:"bytes,26,rep,name=pins,proto3" json:"pins,omitempty"`                                         // oldest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +311,114 @@ func (x *Root) GetExchanges() []*Exchange {
 	return nil
 }
 
+func (x *Root) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+// Pin keeps the objects of an earlier root. Its copy is the body of the very root that brought the pin in.
+type Pin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`      // random; names the copy, with term and epoch
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // of that root
+	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Kind          PinKind                `protobuf:"varint,4,opt,name=kind,proto3,enum=sabot.checkpoint.v1.PinKind" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"` // of the savepoint, or of the job that is a clone
+	CreatedUs     int64                  `protobuf:"varint,6,opt,name=created_us,json=createdUs,proto3" json:"created_us,omitempty"`
+	Written       bool                   `protobuf:"varint,7,opt,name=written,proto3" json:"written,omitempty"`        // the copy is there; a clone needs none
+	Objects       []uint32               `protobuf:"varint,8,rep,packed,name=objects,proto3" json:"objects,omitempty"` // that the root named
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Pin) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Pin) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Pin) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Pin) GetKind() PinKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PinKind_SAVEPOINT
+}
+
+func (x *Pin) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Pin) GetCreatedUs() int64 {
+	if x != nil {
+		return x.CreatedUs
+	}
+	return 0
+}
+
+func (x *Pin) GetWritten() bool {
+	if x != nil {
+		return x.Written
+	}
+	return false
+}
+
+func (x *Pin) GetObjects() []uint32 {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
 // Exchange is what one cut of a group sends to one input of a keyed stage: rows by hash, in blocks one after the other in one object.
 type Exchange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -276,7 +435,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +447,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +460,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Exchange) GetStage() uint32 {
@@ -367,7 +526,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +538,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +551,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Block) GetLo() uint64 {
@@ -441,7 +600,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +612,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +625,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Input) GetGroup() uint32 {
@@ -493,7 +652,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +664,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +677,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Object) GetKey() string {
@@ -547,7 +706,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +718,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +731,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Source) GetName() string {
@@ -624,7 +783,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +795,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +808,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Split) GetId() string {
@@ -753,7 +912,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +924,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +937,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -810,7 +969,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +981,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +994,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Partition) GetLo() uint64 {
@@ -906,7 +1065,7 @@ type Reference struct {
 
 func (x *Reference) Reset() {
 	*x = Reference{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1077,7 @@ func (x *Reference) String() string {
 func (*Reference) ProtoMessage() {}
 
 func (x *Reference) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1090,7 @@ func (x *Reference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reference.ProtoReflect.Descriptor instead.
 func (*Reference) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reference) GetTable() string {
@@ -1027,7 +1186,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1198,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1211,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1128,7 +1287,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1299,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1312,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Output) GetSink() string {
@@ -1226,7 +1385,7 @@ type Section struct {
 
 func (x *Section) Reset() {
 	*x = Section{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1397,7 @@ func (x *Section) String() string {
 func (*Section) ProtoMessage() {}
 
 func (x *Section) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1410,7 @@ func (x *Section) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Section.ProtoReflect.Descriptor instead.
 func (*Section) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Section) GetObject() uint32 {
@@ -1302,7 +1461,7 @@ type DeadSection struct {
 
 func (x *DeadSection) Reset() {
 	*x = DeadSection{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1473,7 @@ func (x *DeadSection) String() string {
 func (*DeadSection) ProtoMessage() {}
 
 func (x *DeadSection) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1486,7 @@ func (x *DeadSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadSection.ProtoReflect.Descriptor instead.
 func (*DeadSection) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeadSection) GetSection() *Section {
@@ -1371,7 +1530,7 @@ type OperatorCounts struct {
 
 func (x *OperatorCounts) Reset() {
 	*x = OperatorCounts{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1542,7 @@ func (x *OperatorCounts) String() string {
 func (*OperatorCounts) ProtoMessage() {}
 
 func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1555,7 @@ func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorCounts.ProtoReflect.Descriptor instead.
 func (*OperatorCounts) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OperatorCounts) GetName() string {
@@ -1466,7 +1625,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1637,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1650,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Report) GetGroup() uint32 {
@@ -1673,7 +1832,7 @@ type ReportSplit struct {
 
 func (x *ReportSplit) Reset() {
 	*x = ReportSplit{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1844,7 @@ func (x *ReportSplit) String() string {
 func (*ReportSplit) ProtoMessage() {}
 
 func (x *ReportSplit) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1857,7 @@ func (x *ReportSplit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSplit.ProtoReflect.Descriptor instead.
 func (*ReportSplit) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportSplit) GetSource() string {
@@ -1787,7 +1946,7 @@ type ReportPartition struct {
 
 func (x *ReportPartition) Reset() {
 	*x = ReportPartition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1958,7 @@ func (x *ReportPartition) String() string {
 func (*ReportPartition) ProtoMessage() {}
 
 func (x *ReportPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1971,7 @@ func (x *ReportPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPartition.ProtoReflect.Descriptor instead.
 func (*ReportPartition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReportPartition) GetStage() uint32 {
@@ -1882,7 +2041,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2053,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2066,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Expiry) GetTable() string {
@@ -1937,7 +2096,7 @@ type ReportOutput struct {
 
 func (x *ReportOutput) Reset() {
 	*x = ReportOutput{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2108,7 @@ func (x *ReportOutput) String() string {
 func (*ReportOutput) ProtoMessage() {}
 
 func (x *ReportOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2121,7 @@ func (x *ReportOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportOutput.ProtoReflect.Descriptor instead.
 func (*ReportOutput) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportOutput) GetKey() *OutputKey {
@@ -2011,7 +2170,7 @@ type OutputKey struct {
 
 func (x *OutputKey) Reset() {
 	*x = OutputKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2182,7 @@ func (x *OutputKey) String() string {
 func (*OutputKey) ProtoMessage() {}
 
 func (x *OutputKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2195,7 @@ func (x *OutputKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputKey.ProtoReflect.Descriptor instead.
 func (*OutputKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OutputKey) GetSink() string {
@@ -2070,7 +2229,7 @@ type DeadKey struct {
 
 func (x *DeadKey) Reset() {
 	*x = DeadKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2241,7 @@ func (x *DeadKey) String() string {
 func (*DeadKey) ProtoMessage() {}
 
 func (x *DeadKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2254,7 @@ func (x *DeadKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadKey.ProtoReflect.Descriptor instead.
 func (*DeadKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeadKey) GetCut() uint64 {
@@ -2129,7 +2288,7 @@ type Compaction struct {
 
 func (x *Compaction) Reset() {
 	*x = Compaction{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2300,7 @@ func (x *Compaction) String() string {
 func (*Compaction) ProtoMessage() {}
 
 func (x *Compaction) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2313,7 @@ func (x *Compaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compaction.ProtoReflect.Descriptor instead.
 func (*Compaction) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Compaction) GetTerm() uint64 {
@@ -2231,7 +2390,7 @@ type ToWorker struct {
 
 func (x *ToWorker) Reset() {
 	*x = ToWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2402,7 @@ func (x *ToWorker) String() string {
 func (*ToWorker) ProtoMessage() {}
 
 func (x *ToWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2415,7 @@ func (x *ToWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToWorker.ProtoReflect.Descriptor instead.
 func (*ToWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ToWorker) GetMessage() isToWorker_Message {
@@ -2372,7 +2531,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2543,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2556,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Assignment) GetRoot() *Root {
@@ -2435,7 +2594,7 @@ type Cut struct {
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2606,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2619,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cut) GetTerm() uint64 {
@@ -2507,7 +2666,7 @@ type Committed struct {
 
 func (x *Committed) Reset() {
 	*x = Committed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2678,7 @@ func (x *Committed) String() string {
 func (*Committed) ProtoMessage() {}
 
 func (x *Committed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2691,7 @@ func (x *Committed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Committed.ProtoReflect.Descriptor instead.
 func (*Committed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Committed) GetRoot() *Root {
@@ -2554,7 +2713,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2725,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2738,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Refused) GetCut() uint64 {
@@ -2620,7 +2779,7 @@ type CompactionTask struct {
 
 func (x *CompactionTask) Reset() {
 	*x = CompactionTask{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2791,7 @@ func (x *CompactionTask) String() string {
 func (*CompactionTask) ProtoMessage() {}
 
 func (x *CompactionTask) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2804,7 @@ func (x *CompactionTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionTask.ProtoReflect.Descriptor instead.
 func (*CompactionTask) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompactionTask) GetCompaction() *Compaction {
@@ -2673,7 +2832,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2844,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2857,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Stop) GetReason() string {
@@ -2732,7 +2891,7 @@ type FromWorker struct {
 
 func (x *FromWorker) Reset() {
 	*x = FromWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2903,7 @@ func (x *FromWorker) String() string {
 func (*FromWorker) ProtoMessage() {}
 
 func (x *FromWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2916,7 @@ func (x *FromWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromWorker.ProtoReflect.Descriptor instead.
 func (*FromWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FromWorker) GetMessage() isFromWorker_Message {
@@ -2855,7 +3014,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +3026,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3039,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
 }
 
 // Register says that a worker is there, or that it has lost its group and needs the committed root.
@@ -2896,7 +3055,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3067,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3080,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Register) GetWorker() string {
@@ -2971,7 +3130,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3142,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3155,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Claim) GetRun() string {
@@ -3083,7 +3242,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3254,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3267,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -3157,7 +3316,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3328,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3341,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{35}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Failed) GetError() string {
@@ -3203,7 +3362,7 @@ var File_checkpoint_pb_checkpoint_proto protoreflect.FileDescriptor
 
 const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\x85\a\n" +
+	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xb3\a\n" +
 	"\x04Root\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x10\n" +
@@ -3232,7 +3391,18 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x05ended\x18\x16 \x01(\bR\x05ended\x12E\n" +
 	"\rdead_sections\x18\x17 \x03(\v2 .sabot.checkpoint.v1.DeadSectionR\fdeadSections\x12%\n" +
 	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\x12;\n" +
-	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\"\xc2\x01\n" +
+	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\x12,\n" +
+	"\x04pins\x18\x1a \x03(\v2\x18.sabot.checkpoint.v1.PinR\x04pins\"\xd8\x01\n" +
+	"\x03Pin\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x120\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x1c.sabot.checkpoint.v1.PinKindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"created_us\x18\x06 \x01(\x03R\tcreatedUs\x12\x18\n" +
+	"\awritten\x18\a \x01(\bR\awritten\x12\x18\n" +
+	"\aobjects\x18\b \x03(\rR\aobjects\"\xc2\x01\n" +
 	"\bExchange\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\rR\x05input\x12\x14\n" +
@@ -3490,7 +3660,11 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\"2\n" +
 	"\x06Failed\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kindB-Z+github.com/sabot-stream/sabot/checkpoint/pbb\x06proto3"
+	"\x04kind\x18\x02 \x01(\tR\x04kind*1\n" +
+	"\aPinKind\x12\r\n" +
+	"\tSAVEPOINT\x10\x00\x12\f\n" +
+	"\bRETAINED\x10\x01\x12\t\n" +
+	"\x05CLONE\x10\x02B-Z+github.com/sabot-stream/sabot/checkpoint/pbb\x06proto3"
 
 var (
 	file_checkpoint_pb_checkpoint_proto_rawDescOnce sync.Once
@@ -3504,100 +3678,105 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 	return file_checkpoint_pb_checkpoint_proto_rawDescData
 }
 
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_checkpoint_pb_checkpoint_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
-	(*Root)(nil),            // 0: sabot.checkpoint.v1.Root
-	(*Exchange)(nil),        // 1: sabot.checkpoint.v1.Exchange
-	(*Block)(nil),           // 2: sabot.checkpoint.v1.Block
-	(*Input)(nil),           // 3: sabot.checkpoint.v1.Input
-	(*Object)(nil),          // 4: sabot.checkpoint.v1.Object
-	(*Source)(nil),          // 5: sabot.checkpoint.v1.Source
-	(*Split)(nil),           // 6: sabot.checkpoint.v1.Split
-	(*Stage)(nil),           // 7: sabot.checkpoint.v1.Stage
-	(*Partition)(nil),       // 8: sabot.checkpoint.v1.Partition
-	(*Reference)(nil),       // 9: sabot.checkpoint.v1.Reference
-	(*Group)(nil),           // 10: sabot.checkpoint.v1.Group
-	(*Output)(nil),          // 11: sabot.checkpoint.v1.Output
-	(*Section)(nil),         // 12: sabot.checkpoint.v1.Section
-	(*DeadSection)(nil),     // 13: sabot.checkpoint.v1.DeadSection
-	(*OperatorCounts)(nil),  // 14: sabot.checkpoint.v1.OperatorCounts
-	(*Report)(nil),          // 15: sabot.checkpoint.v1.Report
-	(*ReportSplit)(nil),     // 16: sabot.checkpoint.v1.ReportSplit
-	(*ReportPartition)(nil), // 17: sabot.checkpoint.v1.ReportPartition
-	(*Expiry)(nil),          // 18: sabot.checkpoint.v1.Expiry
-	(*ReportOutput)(nil),    // 19: sabot.checkpoint.v1.ReportOutput
-	(*OutputKey)(nil),       // 20: sabot.checkpoint.v1.OutputKey
-	(*DeadKey)(nil),         // 21: sabot.checkpoint.v1.DeadKey
-	(*Compaction)(nil),      // 22: sabot.checkpoint.v1.Compaction
-	(*ToWorker)(nil),        // 23: sabot.checkpoint.v1.ToWorker
-	(*Assignment)(nil),      // 24: sabot.checkpoint.v1.Assignment
-	(*Cut)(nil),             // 25: sabot.checkpoint.v1.Cut
-	(*Committed)(nil),       // 26: sabot.checkpoint.v1.Committed
-	(*Refused)(nil),         // 27: sabot.checkpoint.v1.Refused
-	(*CompactionTask)(nil),  // 28: sabot.checkpoint.v1.CompactionTask
-	(*Stop)(nil),            // 29: sabot.checkpoint.v1.Stop
-	(*FromWorker)(nil),      // 30: sabot.checkpoint.v1.FromWorker
-	(*Leave)(nil),           // 31: sabot.checkpoint.v1.Leave
-	(*Register)(nil),        // 32: sabot.checkpoint.v1.Register
-	(*Claim)(nil),           // 33: sabot.checkpoint.v1.Claim
-	(*Progress)(nil),        // 34: sabot.checkpoint.v1.Progress
-	(*Failed)(nil),          // 35: sabot.checkpoint.v1.Failed
+	(PinKind)(0),            // 0: sabot.checkpoint.v1.PinKind
+	(*Root)(nil),            // 1: sabot.checkpoint.v1.Root
+	(*Pin)(nil),             // 2: sabot.checkpoint.v1.Pin
+	(*Exchange)(nil),        // 3: sabot.checkpoint.v1.Exchange
+	(*Block)(nil),           // 4: sabot.checkpoint.v1.Block
+	(*Input)(nil),           // 5: sabot.checkpoint.v1.Input
+	(*Object)(nil),          // 6: sabot.checkpoint.v1.Object
+	(*Source)(nil),          // 7: sabot.checkpoint.v1.Source
+	(*Split)(nil),           // 8: sabot.checkpoint.v1.Split
+	(*Stage)(nil),           // 9: sabot.checkpoint.v1.Stage
+	(*Partition)(nil),       // 10: sabot.checkpoint.v1.Partition
+	(*Reference)(nil),       // 11: sabot.checkpoint.v1.Reference
+	(*Group)(nil),           // 12: sabot.checkpoint.v1.Group
+	(*Output)(nil),          // 13: sabot.checkpoint.v1.Output
+	(*Section)(nil),         // 14: sabot.checkpoint.v1.Section
+	(*DeadSection)(nil),     // 15: sabot.checkpoint.v1.DeadSection
+	(*OperatorCounts)(nil),  // 16: sabot.checkpoint.v1.OperatorCounts
+	(*Report)(nil),          // 17: sabot.checkpoint.v1.Report
+	(*ReportSplit)(nil),     // 18: sabot.checkpoint.v1.ReportSplit
+	(*ReportPartition)(nil), // 19: sabot.checkpoint.v1.ReportPartition
+	(*Expiry)(nil),          // 20: sabot.checkpoint.v1.Expiry
+	(*ReportOutput)(nil),    // 21: sabot.checkpoint.v1.ReportOutput
+	(*OutputKey)(nil),       // 22: sabot.checkpoint.v1.OutputKey
+	(*DeadKey)(nil),         // 23: sabot.checkpoint.v1.DeadKey
+	(*Compaction)(nil),      // 24: sabot.checkpoint.v1.Compaction
+	(*ToWorker)(nil),        // 25: sabot.checkpoint.v1.ToWorker
+	(*Assignment)(nil),      // 26: sabot.checkpoint.v1.Assignment
+	(*Cut)(nil),             // 27: sabot.checkpoint.v1.Cut
+	(*Committed)(nil),       // 28: sabot.checkpoint.v1.Committed
+	(*Refused)(nil),         // 29: sabot.checkpoint.v1.Refused
+	(*CompactionTask)(nil),  // 30: sabot.checkpoint.v1.CompactionTask
+	(*Stop)(nil),            // 31: sabot.checkpoint.v1.Stop
+	(*FromWorker)(nil),      // 32: sabot.checkpoint.v1.FromWorker
+	(*Leave)(nil),           // 33: sabot.checkpoint.v1.Leave
+	(*Register)(nil),        // 34: sabot.checkpoint.v1.Register
+	(*Claim)(nil),           // 35: sabot.checkpoint.v1.Claim
+	(*Progress)(nil),        // 36: sabot.checkpoint.v1.Progress
+	(*Failed)(nil),          // 37: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
-	5,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
-	7,  // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
-	10, // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
-	11, // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
-	4,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
-	14, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	13, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	1,  // 7: sabot.checkpoint.v1.Root.exchanges:type_name -> sabot.checkpoint.v1.Exchange
-	2,  // 8: sabot.checkpoint.v1.Exchange.blocks:type_name -> sabot.checkpoint.v1.Block
-	6,  // 9: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
-	8,  // 10: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
-	9,  // 11: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
-	3,  // 12: sabot.checkpoint.v1.Partition.inputs:type_name -> sabot.checkpoint.v1.Input
-	12, // 13: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
-	12, // 14: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
-	4,  // 15: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
-	16, // 16: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
-	17, // 17: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
-	22, // 18: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
-	19, // 19: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
-	20, // 20: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
-	14, // 21: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	13, // 22: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	21, // 23: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
-	1,  // 24: sabot.checkpoint.v1.Report.exchanges:type_name -> sabot.checkpoint.v1.Exchange
-	9,  // 25: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
-	18, // 26: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
-	3,  // 27: sabot.checkpoint.v1.ReportPartition.inputs:type_name -> sabot.checkpoint.v1.Input
-	20, // 28: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
-	12, // 29: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
-	9,  // 30: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
-	9,  // 31: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
-	24, // 32: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
-	25, // 33: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
-	26, // 34: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
-	27, // 35: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
-	28, // 36: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
-	29, // 37: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
-	0,  // 38: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
-	0,  // 39: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
-	0,  // 40: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
-	22, // 41: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
-	4,  // 42: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
-	32, // 43: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
-	34, // 44: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
-	15, // 45: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	35, // 46: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
-	31, // 47: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
-	33, // 48: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	7,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
+	9,  // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
+	12, // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
+	13, // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
+	6,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
+	16, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	15, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	3,  // 7: sabot.checkpoint.v1.Root.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	2,  // 8: sabot.checkpoint.v1.Root.pins:type_name -> sabot.checkpoint.v1.Pin
+	0,  // 9: sabot.checkpoint.v1.Pin.kind:type_name -> sabot.checkpoint.v1.PinKind
+	4,  // 10: sabot.checkpoint.v1.Exchange.blocks:type_name -> sabot.checkpoint.v1.Block
+	8,  // 11: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
+	10, // 12: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
+	11, // 13: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
+	5,  // 14: sabot.checkpoint.v1.Partition.inputs:type_name -> sabot.checkpoint.v1.Input
+	14, // 15: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
+	14, // 16: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
+	6,  // 17: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
+	18, // 18: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
+	19, // 19: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
+	24, // 20: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
+	21, // 21: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
+	22, // 22: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
+	16, // 23: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	15, // 24: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	23, // 25: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
+	3,  // 26: sabot.checkpoint.v1.Report.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	11, // 27: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
+	20, // 28: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
+	5,  // 29: sabot.checkpoint.v1.ReportPartition.inputs:type_name -> sabot.checkpoint.v1.Input
+	22, // 30: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
+	14, // 31: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
+	11, // 32: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
+	11, // 33: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
+	26, // 34: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
+	27, // 35: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
+	28, // 36: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
+	29, // 37: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
+	30, // 38: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
+	31, // 39: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
+	1,  // 40: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
+	1,  // 41: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
+	1,  // 42: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
+	24, // 43: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
+	6,  // 44: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
+	34, // 45: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
+	36, // 46: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
+	17, // 47: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
+	37, // 48: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	33, // 49: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
+	35, // 50: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -3605,7 +3784,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 	if File_checkpoint_pb_checkpoint_proto != nil {
 		return
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[23].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[24].OneofWrappers = []any{
 		(*ToWorker_Assignment)(nil),
 		(*ToWorker_Cut)(nil),
 		(*ToWorker_Committed)(nil),
@@ -3613,7 +3792,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 		(*ToWorker_Compaction)(nil),
 		(*ToWorker_Stop)(nil),
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[30].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[31].OneofWrappers = []any{
 		(*FromWorker_Register)(nil),
 		(*FromWorker_Progress)(nil),
 		(*FromWorker_Report)(nil),
@@ -3625,13 +3804,14 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   36,
+			NumEnums:      1,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_checkpoint_pb_checkpoint_proto_goTypes,
 		DependencyIndexes: file_checkpoint_pb_checkpoint_proto_depIdxs,
+		EnumInfos:         file_checkpoint_pb_checkpoint_proto_enumTypes,
 		MessageInfos:      file_checkpoint_pb_checkpoint_proto_msgTypes,
 	}.Build()
 	File_checkpoint_pb_checkpoint_proto = out.File

@@ -43,13 +43,13 @@ func (m *Machine) advance(now time.Time) {
 
 // commitDue tells whether it is time to make a root, if there is anything for one. A report waits a little for those of the other groups.
 func (m *Machine) commitDue(now time.Time) bool {
-	if len(m.reports) == 0 && len(m.raise) == 0 && !m.dealDue(now) {
+	if len(m.reports) == 0 && len(m.raise) == 0 && !m.dealDue(now) && !m.pinsDue() {
 		return true
 	}
 	if now.Before(m.lastCommit.Add(m.set.commitGap)) {
 		return false
 	}
-	return len(m.raise) > 0 || m.dealDue(now) || !m.anyOthersOpen() || !now.Before(m.firstCame.Add(m.hold()))
+	return len(m.raise) > 0 || m.pinsDue() || m.dealDue(now) || !m.anyOthersOpen() || !now.Before(m.firstCame.Add(m.hold()))
 }
 
 // anyOthersOpen tells whether a cut is open of a group that has no report here.
@@ -87,11 +87,18 @@ func (m *Machine) nextRoot(now time.Time) (*pb.Root, commitInFlight) {
 			c.assign[id] = true
 		}
 	}
-	if !c.folded && len(c.assign) == 0 {
+	pinned := false
+	if m.end == nil && (body != nil || m.pinsDue()) {
+		begun()
+		pinned = m.pin(body, &c, now)
+	}
+	if !c.folded && len(c.assign) == 0 && !pinned {
 		return nil, c
 	}
 	body.Floor = checkpoint.Floor(body, m.next, m.openNumbers()...)
-	checkpoint.Finish(body, now)
+	if !m.pinsOpen(body) {
+		checkpoint.Finish(body, now)
+	}
 	return body, c
 }
 
@@ -191,6 +198,7 @@ func (m *Machine) CommitDone(now time.Time) {
 	old := m.root
 	m.root, m.commit, m.lastCommit = c.body, nil, now
 	m.collect(old)
+	m.copies(c.pins)
 	if m.root.FinishedUs != 0 {
 		m.finish(&End{Finished: true}, "the job has finished")
 		return
@@ -271,81 +279,4 @@ func (m *Machine) schedule(now time.Time) {
 			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t}})
 		}
 	}
-}
-
-// anythingNew tells whether a cut of a worker would commit anything.
-func (m *Machine) anythingNew(w *member) bool {
-	p := w.progress
-	if p == nil {
-		return false
-	}
-	committed := rowsOf(m.root)[w.group] - w.base // of the rows that the worker counts
-	return p.Pending || p.Rows != w.marker && p.Rows != committed || p.Ended && !m.group(w.group).Ended
-}
-
-// wantsCut tells whether a worker has something for a cut, and may be asked for one: of a job that stops, for one last cut.
-func (m *Machine) wantsCut(w *member) bool {
-	return w.open == nil && !(m.stopping && w.lastCut >= m.stopFrom) && m.anythingNew(w)
-}
-
-// cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, and before the shares change.
-func (m *Machine) cutDue(w *member, now time.Time) time.Time {
-	if m.stopping || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
-		return now
-	}
-	return m.lastCut.Add(m.set.interval)
-}
-
-// cuts asks for cuts: when one is due, of all who have something new, so that they are committed together. Without any a stop ends the run.
-func (m *Machine) cuts(now time.Time) {
-	due, fresh := false, false
-	if d := m.deal; d != nil && d.planned && d.from == 0 && !now.Before(d.at) {
-		d.from = m.next
-		if m.settled() { // nobody has anything for a last cut
-			m.advance(now)
-			return
-		}
-	}
-	for _, w := range m.members {
-		if m.wantsCut(w) {
-			fresh = true
-			due = due || !now.Before(m.cutDue(w, now))
-		}
-	}
-	switch {
-	case due:
-		for _, w := range m.members {
-			if m.wantsCut(w) {
-				m.cut(w, now)
-			}
-		}
-	case m.stopping && !fresh && !m.anyOpen():
-		m.stop(now)
-	}
-}
-
-func (m *Machine) cut(w *member, now time.Time) {
-	p := w.progress
-	w.open, w.lastCut = &openCut{m.next, now}, m.next
-	m.next++
-	m.lastCut, w.marker = now, p.Rows
-	if p.Ended {
-		w.finals++
-	}
-	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended, Hold: m.rescale != 0}}})
-}
-
-// stop ends the run as asked for: everything new is committed. What is unnamed but still above the floor costs one more commit, so that a
-// clean stop leaves no garbage.
-func (m *Machine) stop(now time.Time) {
-	if floor := checkpoint.Floor(m.root, m.next); len(m.garbage) > 0 && floor > m.root.Floor {
-		if now.Before(m.lastCommit.Add(m.set.commitGap)) {
-			return
-		}
-		body := proto.Clone(m.root).(*pb.Root)
-		body.Nonce, body.Floor = "", floor
-		m.begin(body, commitInFlight{})
-		return
-	}
-	m.finish(&End{}, "stop")
 }

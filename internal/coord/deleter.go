@@ -134,10 +134,11 @@ func (b *batch) work(ctx context.Context, list bool) (failed []string, err error
 			return b.keys, err
 		}
 		gone, err := checkpoint.Sweep(ctx, b.store.Bucket, b.root())
-		if len(gone) > 0 {
-			b.log.Info("removed what earlier processes left", "objects", len(gone))
+		copies, err2 := b.store.SweepCopies(ctx, b.root)
+		if len(gone)+copies > 0 {
+			b.log.Info("removed what earlier processes left", "objects", len(gone), "copies", copies)
 		}
-		if err != nil {
+		if err := errors.Join(err, err2); err != nil {
 			return b.keys, err
 		}
 	}

@@ -24,11 +24,13 @@ type Options struct {
 	StopTimeout       time.Duration // from RequestStop until the end, come what may [2 min]
 	// Settle is how long the workers of a cluster have after one of them has come or gone, before the shares are dealt out [0: there is one worker
 	// only, and its end is that of the run]; one that is not heard of for Silence is gone [0: its connection tells].
-	Settle     time.Duration
-	Silence    time.Duration
-	Compaction Policy
-	Clock      clock.Clock  // nil: the real one
-	Log        *slog.Logger // nil: none
+	Settle      time.Duration
+	Silence     time.Duration
+	Compaction  Policy
+	Retain      int           // how many committed roots are kept to fall back to [3]; below 0: none
+	RetainEvery time.Duration // between two of them [5 min]
+	Clock       clock.Clock   // nil: the real one
+	Log         *slog.Logger  // nil: none
 }
 
 func (o Options) withDefaults() Options {
@@ -36,6 +38,8 @@ func (o Options) withDefaults() Options {
 	o.CutTimeout = cmp.Or(o.CutTimeout, 5*time.Minute)
 	o.CompactionTimeout = cmp.Or(o.CompactionTimeout, 5*time.Minute)
 	o.StopTimeout = cmp.Or(o.StopTimeout, 2*time.Minute)
+	o.Retain = cmp.Or(o.Retain, 3)
+	o.RetainEvery = cmp.Or(o.RetainEvery, 5*time.Minute)
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
@@ -133,9 +137,18 @@ func (d *Driver) Run(ctx context.Context, body *pb.Root, expected objstore.Versi
 	if body.Term > 1 {
 		del.sweep()
 	}
-	l := loop{Driver: d, m: m, del: del, inbox: make(chan event), commits: make(chan error, 1), conns: map[WorkerID]Conn{}}
+	l := loop{Driver: d, m: m, del: del, inbox: make(chan event), commits: make(chan error, 1), copied: make(chan copied), conns: map[WorkerID]Conn{}}
 	l.begin = func(root *pb.Root) {
 		goroutines.Go(func() { l.commits <- d.commit(inner, root) })
+	}
+	l.copy = func(c Copy) {
+		goroutines.Go(func() {
+			err := d.store.WriteCopy(inner, c.Root, c.Pin)
+			select {
+			case l.copied <- copied{c.Pin.Id, err}:
+			case <-inner.Done():
+			}
+		})
 	}
 	l.listen = func(c connection) {
 		goroutines.Go(func() { l.receive(inner, c) })
@@ -160,7 +173,8 @@ func (d *Driver) begin(ctx context.Context, body *pb.Root, expected objstore.Ver
 		return nil, fmt.Errorf("start job %s: %w", body.Job, err)
 	}
 	return newMachine(body, settings{interval: max(d.opt.Interval, gap), commitGap: gap, cutTimeout: d.opt.CutTimeout,
-		compactionTimeout: d.opt.CompactionTimeout, settle: d.opt.Settle, silence: d.opt.Silence, policy: d.opt.Compaction}, d.opt.Clock.Now()), nil
+		compactionTimeout: d.opt.CompactionTimeout, settle: d.opt.Settle, silence: d.opt.Silence, policy: d.opt.Compaction,
+		retain: d.opt.Retain, retainEvery: d.opt.RetainEvery}, d.opt.Clock.Now()), nil
 }
 
 // commit commits body on top of the last commit.
@@ -189,9 +203,17 @@ type loop struct {
 	del     *deleter
 	inbox   chan event
 	commits chan error // the result of the commit under way
+	copied  chan copied
 	conns   map[WorkerID]Conn
 	begin   func(*pb.Root)
+	copy    func(Copy)
 	listen  func(connection)
+}
+
+// copied is the end of writing the copy for a pin.
+type copied struct {
+	pin string
+	err error
 }
 
 // receive passes on what a worker says, until its connection ends.
@@ -239,6 +261,8 @@ func (l *loop) run(ctx context.Context) error {
 			} else {
 				l.m.CommitDone(l.opt.Clock.Now())
 			}
+		case c := <-l.copied:
+			l.m.CopyDone(c.pin, c.err, l.opt.Clock.Now())
 		case <-due:
 			l.m.Tick(l.opt.Clock.Now())
 		case <-stop:
@@ -282,6 +306,9 @@ func (l *loop) act(ctx context.Context, r Ready) *End {
 	}
 	if len(r.Garbage) > 0 {
 		l.del.add(r.Garbage)
+	}
+	for _, c := range r.Copies {
+		l.copy(c)
 	}
 	if r.End == nil && r.Commit != nil {
 		l.begin(r.Commit)

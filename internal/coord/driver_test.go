@@ -221,7 +221,7 @@ func TestRequests(t *testing.T) {
 		t.Error("the worker was not told to stop")
 	}
 	h.wait()
-	wantRequests(t, "resume and end", b, "GET job/CURRENT", "LIST job/packs/", "PUT job/packs/0000000000000002-0000000000000003", "PUT-IF job/CURRENT",
+	wantRequests(t, "resume and end", b, "GET job/CURRENT", "LIST job/copies/", "LIST job/packs/", "PUT job/packs/0000000000000002-0000000000000003", "PUT-IF job/CURRENT",
 		"PUT-IF job/CURRENT")
 	if h.last.FinishedUs == 0 || h.last.Term != 2 || h.last.Epoch != 3 {
 		t.Errorf("last root %v", h.last)

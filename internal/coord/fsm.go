@@ -18,6 +18,8 @@ type settings struct {
 	settle            time.Duration // how long after a worker's coming or going the shares are dealt out
 	silence           time.Duration // a worker unheard of for so long is gone; 0: its connection tells
 	policy            Policy
+	retain            int           // how many roots are kept, to fall back to
+	retainEvery       time.Duration // between two of them
 }
 
 // longestHold bounds how long a report waits for those of the other groups' cuts, to be committed with them.
@@ -46,6 +48,7 @@ type Machine struct {
 	firstCame time.Time    // of them
 	tasks     []task
 	garbage   map[string]bool // unnamed, not collectable yet
+	pins      pinning
 	commit    *commitInFlight
 
 	stopping bool
@@ -74,6 +77,7 @@ type commitInFlight struct {
 	body   *pb.Root
 	assign map[uint32]bool // groups of a new generation: their workers start again from body
 	folded bool            // a report is in it
+	pins   []string        // that it brings in, and whose copies are to be written then
 }
 
 // Ready is what is to be done now.
@@ -81,6 +85,7 @@ type Ready struct {
 	Messages []Message // to send, in order
 	Commit   *pb.Root  // to commit on top of the last one; nil: nothing
 	Garbage  []string  // to delete
+	Copies   []Copy    // to write; CopyDone tells of each
 	Logs     []Log
 	End      *End // the job has come to its end; nothing follows
 }
@@ -108,7 +113,8 @@ type End struct {
 func newMachine(root *pb.Root, set settings, now time.Time) *Machine {
 	set.policy = set.policy.withDefaults()
 	m := &Machine{set: set, fold: checkpoint.Fold, root: root, next: max(root.Epoch+1, root.Floor), garbage: map[string]bool{},
-		raise: map[uint32]bool{}, lastCut: now, lastCommit: now}
+		raise: map[uint32]bool{}, lastCut: now, lastCommit: now,
+		pins: pinning{copying: map[string]bool{}, retained: lastRetained(root, now)}}
 	if set.settle > 0 && slices.ContainsFunc(root.Groups, func(g *pb.Group) bool { return g.Previous >= 0 }) {
 		m.backBy = now.Add(backFor)
 	}
@@ -239,9 +245,9 @@ func (m *Machine) Next(now time.Time) time.Time {
 			until(m.backBy)
 		}
 	}
-	if len(m.reports) > 0 || len(m.raise) > 0 || m.stopping && !m.anyOpen() {
+	if len(m.reports) > 0 || len(m.raise) > 0 || m.pinsDue() || m.stopping && !m.anyOpen() && len(m.pins.copying) == 0 {
 		t := m.lastCommit.Add(m.set.commitGap)
-		if len(m.reports) > 0 && len(m.raise) == 0 && m.anyOthersOpen() {
+		if len(m.reports) > 0 && len(m.raise) == 0 && !m.pinsDue() && m.anyOthersOpen() {
 			t = later(t, m.firstCame.Add(m.hold()))
 		}
 		until(t)

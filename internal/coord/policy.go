@@ -152,6 +152,11 @@ func measure(root *pb.Root) usage {
 	for _, d := range root.DeadSections {
 		add(d.Section.Object, d.Section.Offset, d.Section.Length)
 	}
+	for _, p := range root.Pins {
+		for _, o := range p.Objects { // writing what it holds elsewhere would free nothing
+			u.live[o] = root.Objects[o].Size
+		}
+	}
 	return u
 }
 
