@@ -66,9 +66,16 @@ func Cloned(copied *pb.Root, job, run string, now time.Time) (*pb.Root, error) {
 	}
 	root := again(copied)
 	root.Job, root.Run, root.Plan, root.Term, root.StartedUs = job, run, b, 1, now.UnixMicro()
-	root.OldRuns = nil
+	root.OldRuns, root.Cloned = nil, true
 	startGroups(root, 1)
 	return root, nil
+}
+
+// Moved returns the root of a clone whose outputs go elsewhere, as plan says, the Plan as JSON.
+func Moved(root *pb.Root, plan []byte, fingerprint string) *pb.Root {
+	c := proto.Clone(root).(*pb.Root)
+	c.Plan, c.Fingerprint, c.Cloned = plan, fingerprint, false
+	return c
 }
 
 // again returns a copy of root without what is of one commit, and without pins.

@@ -51,6 +51,9 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.As != "" {
+		plan.Job = o.As
+	}
 	if err := checkpoint.CheckName(plan.Job); err != nil {
 		return nil, nil, err
 	}
@@ -139,7 +142,8 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 	if err != nil || root == nil {
 		return before, err
 	}
-	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Settle: settleTime, Silence: silenceTime}, r.store)
+	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Settle: settleTime, Silence: silenceTime,
+		Retain: r.opt.Retain, RetainEvery: r.opt.RetainEvery}, r.store)
 	r.driver.Store(driver)
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

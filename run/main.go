@@ -51,9 +51,12 @@ func About[P any](text string) Option[P] {
 // flags are the engine's flags: how the job runs. None of them changes results.
 type flags struct {
 	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
+	As          string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
 	Fresh       bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
 	Checkpoint  time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
 	Partitions  int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
+	Retain      int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
+	RetainEvery time.Duration   `help:"Time between two of them (default ${default})." default:"5m" placeholder:"DURATION"`
 	Lanes       int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
 	Rate        int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
 	Lease       time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
@@ -189,7 +192,10 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 
 // options returns the flags as options.
 func (f flags) options(stdout, stderr io.Writer) Options {
-	return Options{Bucket: f.Bucket, Fresh: f.Fresh, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	if f.Retain == 0 {
+		f.Retain = -1
+	}
+	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
 		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
 }

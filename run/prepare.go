@@ -58,7 +58,16 @@ func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.
 		return nil, nil, err
 	}
 	if resume {
+		moved := old.Cloned && old.FinishedUs == 0
+		if moved {
+			if old, err = r.moved(old, graph, schemas); err != nil {
+				return nil, nil, err
+			}
+		}
 		root, err := r.resumed(old, graph, now)
+		if err == nil && moved {
+			err = r.checkSinks(ctx, env, graph)
+		}
 		return graph, root, err
 	}
 	if err := r.checkSinks(ctx, env, graph); err != nil {
@@ -179,6 +188,42 @@ func (r *localRun) resumed(old *pb.Root, graph *bind.Graph, now map[string]descr
 		r.opt.Notice(fmt.Sprintf("Resuming job %q from checkpoint %d: %s rows read so far.", r.plan.Job, old.Epoch, grouped(rows)))
 	}
 	return root, nil
+}
+
+// moved returns the root of a clone with the outputs of the job as it is here, if it differs in nothing else from what was cloned.
+func (r *localRun) moved(old *pb.Root, graph *bind.Graph, schemas map[string]*arrow.Schema) (*pb.Root, error) {
+	var was sabot.Plan
+	if err := json.Unmarshal(old.Plan, &was); err != nil {
+		return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("decode the plan of the clone: %w", err))
+	}
+	place := map[string]string{}
+	for _, n := range was.Nodes {
+		if n.Sink != nil {
+			place[n.Name] = n.Sink.Identity
+		}
+	}
+	there := *r.plan
+	there.Nodes = nil
+	for _, n := range r.plan.Nodes {
+		if n.Sink != nil {
+			node, sink := *n, *n.Sink
+			sink.Identity = place[n.Name]
+			node.Sink, n = &sink, &node
+		}
+		there.Nodes = append(there.Nodes, n)
+	}
+	before, err := bind.Bind(&there, r.job.Impl, schemas)
+	if err != nil {
+		return nil, err
+	}
+	if before.Fingerprint() != old.Fingerprint {
+		return old, nil // in what it differs is said by who resumes it
+	}
+	plan, err := json.Marshal(r.plan)
+	if err != nil {
+		return nil, fmt.Errorf("encode the plan: %w", err)
+	}
+	return checkpoint.Moved(old, plan, graph.Fingerprint()), nil
 }
 
 // compareSplits says what has changed of the splits that the run reads, and which have come since.

@@ -33,9 +33,12 @@ var ErrAborted = errors.New("the run was aborted")
 type Options struct {
 	Bucket          string          // URL; ".sabot" when empty
 	Store           objstore.Bucket // used instead of Bucket when set; the caller closes it
+	As              string          // the job's name, where it is not its own: that of a clone
 	Fresh           bool            // start a new run
 	Checkpoint      time.Duration   // between checkpoints; 1s when 0
 	Partitions      int             // of a new run; 8 when 0; a resumed run must agree
+	Retain          int             // checkpoints kept to fall back to; 3 when 0, none below 0
+	RetainEvery     time.Duration   // between two of them; 5m when 0
 	Lanes           int             // goroutines per stage; GOMAXPROCS when 0
 	Rate            int             // most rows per second to read; 0: no limit
 	Lease           time.Duration   // how long a stopped process keeps its job; 5s when 0
@@ -54,11 +57,14 @@ type Options struct {
 
 func (o *Options) defaults() error {
 	var bad []error
-	if o.Checkpoint < 0 || o.Lease < 0 {
-		bad = append(bad, errors.New("--checkpoint and --lease cannot be negative"))
+	if o.Checkpoint < 0 || o.Lease < 0 || o.RetainEvery < 0 {
+		bad = append(bad, errors.New("--checkpoint, --lease and --retain-every cannot be negative"))
 	}
 	if o.Partitions < 0 || o.Partitions > 1<<16 {
 		bad = append(bad, fmt.Errorf("--partitions %d: it must be 1 to 65536", o.Partitions))
+	}
+	if o.Retain > 100 {
+		bad = append(bad, fmt.Errorf("--retain %d: it must be at most 100", o.Retain))
 	}
 	if o.Rate < 0 || o.Lanes < 0 || o.Lanes > 256 {
 		bad = append(bad, errors.New("--rate and --lanes cannot be negative, and --lanes is at most 256"))
@@ -163,7 +169,8 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
 		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
-	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock}, r.store)
+	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
+		RetainEvery: r.opt.RetainEvery}, r.store)
 
 	// The job outlives ctx by its last checkpoint.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))

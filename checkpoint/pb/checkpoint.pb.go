@@ -102,6 +102,7 @@ type Root struct {
 	TimersDropped int64                  `protobuf:"varint,24,opt,name=timers_dropped,json=timersDropped,proto3" json:"timers_dropped,omitempty"` // processing-time timers dropped at the end of input
 	Exchanges     []*Exchange            `protobuf:"bytes,25,rep,name=exchanges,proto3" json:"exchanges,omitempty"`                               // rows between stages of several groups that are not all read
 	Pins          []*Pin                 `protobuf:"bytes,26,rep,name=pins,proto3" json:"pins,omitempty"`                                         // oldest first
+	Cloned        bool                   `protobuf:"varint,27,opt,name=cloned,proto3" json:"cloned,omitempty"`                                    // begun as a clone that nobody has started yet: its outputs may go elsewhere
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -316,6 +317,13 @@ func (x *Root) GetPins() []*Pin {
 		return x.Pins
 	}
 	return nil
+}
+
+func (x *Root) GetCloned() bool {
+	if x != nil {
+		return x.Cloned
+	}
+	return false
 }
 
 // Pin keeps the objects of an earlier root. Its copy is the body of the very root that brought the pin in.
@@ -3362,7 +3370,7 @@ var File_checkpoint_pb_checkpoint_proto protoreflect.FileDescriptor
 
 const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xb3\a\n" +
+	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xcb\a\n" +
 	"\x04Root\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x10\n" +
@@ -3392,7 +3400,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\rdead_sections\x18\x17 \x03(\v2 .sabot.checkpoint.v1.DeadSectionR\fdeadSections\x12%\n" +
 	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\x12;\n" +
 	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\x12,\n" +
-	"\x04pins\x18\x1a \x03(\v2\x18.sabot.checkpoint.v1.PinR\x04pins\"\xd8\x01\n" +
+	"\x04pins\x18\x1a \x03(\v2\x18.sabot.checkpoint.v1.PinR\x04pins\x12\x16\n" +
+	"\x06cloned\x18\x1b \x01(\bR\x06cloned\"\xd8\x01\n" +
 	"\x03Pin\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +

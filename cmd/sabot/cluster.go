@@ -168,18 +168,31 @@ func (c drainCmd) Run(ctx context.Context, w io.Writer) error {
 
 type stopCmd struct {
 	coordinator `embed:""`
+	Savepoint   bool   `help:"Keep the last checkpoint as a savepoint."`
+	Name        string `help:"Of the savepoint (default: the time)." placeholder:"NAME"`
 }
 
 // Run stops a job.
 func (c stopCmd) Run(ctx context.Context, w io.Writer) error {
+	req := &controlpb.StopRequest{}
+	if c.Savepoint {
+		req.SavepointId, req.SavepointName = clock.Real().Random(8), nameOf(c.Name)
+	} else if c.Name != "" {
+		return sabot.WithKind(sabot.Invalid, errors.New("--name is that of a savepoint: add --savepoint"))
+	}
 	err := c.ask(ctx, func(ctx context.Context, client *control.Client) error {
-		_, err := client.Stop(ctx, &controlpb.StopRequest{})
+		_, err := client.Stop(ctx, req)
 		return err
 	})
-	if err == nil {
+	switch {
+	case err != nil:
+		return err
+	case c.Savepoint:
+		fmt.Fprintf(w, "The job takes a last checkpoint, keeps it as savepoint %s, and stops; it goes on from there when it is started again.\n", req.SavepointName)
+	default:
 		fmt.Fprintln(w, "The job takes a last checkpoint and stops; it goes on from there when it is started again.")
 	}
-	return err
+	return nil
 }
 
 type rescaleCmd struct {

@@ -186,7 +186,8 @@ func (c fsckCmd) Run(ctx context.Context, w io.Writer) error {
 		for _, b := range r.Bad {
 			fmt.Fprintf(w, "bad: %s: %s\n", b.Key, b.Reason)
 		}
-		fmt.Fprintf(w, "job %s, epoch %d: %d objects, %d ranges, %d bytes live, %d bytes garbage: ", r.Job, r.Epoch, r.Objects, r.Ranges, r.LiveBytes, r.GarbageBytes)
+		fmt.Fprintf(w, "job %s, epoch %d: %d objects, %d ranges, %d bytes live, %d bytes retained, %d bytes garbage: ", r.Job, r.Epoch, r.Objects, r.Ranges,
+			r.LiveBytes, r.RetainedBytes, r.GarbageBytes)
 		if r.OK() {
 			fmt.Fprintln(w, "all there and whole")
 		} else {

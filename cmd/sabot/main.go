@@ -30,6 +30,10 @@ type cli struct {
 	Drain   drainCmd   `cmd:"" help:"Send a worker away after its last checkpoint."`
 	Rescale rescaleCmd `cmd:"" help:"Change the number of keyed partitions of a running job; no state is copied."`
 	Stop    stopCmd    `cmd:"" help:"Take a last checkpoint of a running job and end it."`
+
+	Savepoint savepointCmd `cmd:"" help:"Keep checkpoints, and go back to them."`
+	Clone     cloneCmd     `cmd:"" help:"Begin a new job with the newest checkpoint of another; no state is copied."`
+
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -71,10 +71,16 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`packs/\d{16}-\d{16}-[0-9a-f]{16}`), "packs/PACK"},
 	{regexp.MustCompile(`"run": "[0-9a-f]{8}"`), `"run": "RUN"`},
+	{regexp.MustCompile(`│ [0-9a-f]{16} +│`), "│ ID │"},
+	{regexp.MustCompile(`"id": "[0-9a-f]{16}"`), `"id": "ID"`},
+	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "ID"},
+	{regexp.MustCompile(`run [0-9a-f]{8}`), "run RUN"},
 	{regexp.MustCompile(`│ [0-9a-f]{8} +│`), "│ RUN │"},
 	{regexp.MustCompile(`checksum of bytes .* is [0-9a-f]{8}, want [0-9a-f]{8}`), "checksum of bytes X is Y, want Z"},
 	{regexp.MustCompile(`(bytes"?:? +│? *)\d+`), "${1}N"},
 	{regexp.MustCompile(`\d+ bytes`), "N bytes"},
+	{regexp.MustCompile(`\d+ +│ (yes|-) +│`), "N │ ${1} │"},
+	{regexp.MustCompile(`TIME +│ +`), "TIME │ "},
 	{regexp.MustCompile(`/\S*/bucket\S*`), "BUCKET"},
 	{regexp.MustCompile(` {2,}`), "  "},
 	{regexp.MustCompile(`─+`), "─"},
@@ -111,7 +117,7 @@ func golden(t *testing.T, name, got string) {
 func TestHelp(t *testing.T) {
 	var all strings.Builder
 	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"},
-		{"stop", "--help"}, {"unknown"}, {"inspect", "--unknown"}} {
+		{"stop", "--help"}, {"savepoint", "create", "--help"}, {"savepoint", "restore", "--help"}, {"clone", "--help"}, {"unknown"}, {"inspect", "--unknown"}} {
 		all.WriteString(transcript(t, args...))
 	}
 	golden(t, "help", all.String())
@@ -138,6 +144,29 @@ func TestTranscript(t *testing.T) {
 	damage(t, bucket)
 	say("fsck", "--job", "visits")
 	golden(t, "transcript", all.String())
+}
+
+func TestSavepointTranscript(t *testing.T) {
+	bucket := filepath.Join(t.TempDir(), "bucket")
+	runJob(t, bucket, "visits")
+	var all strings.Builder
+	say := func(args ...string) { all.WriteString(transcript(t, append(args, "--bucket", bucket)...)) }
+	say("savepoint", "ls")
+	say("savepoint", "create", "good")
+	say("savepoint", "create", "good")
+	say("savepoint", "create", "../evil")
+	say("savepoint", "ls")
+	say("savepoint", "ls", "--json")
+	say("savepoint", "restore", "better")
+	say("savepoint", "restore", "good")
+	say("savepoint", "restore", "good", "--as", "visits")
+	say("savepoint", "restore", "good", "--as", "again")
+	say("clone", "third", "--job", "visits")
+	say("savepoint", "ls", "--job", "visits")
+	say("savepoint", "rm", "good", "--job", "visits")
+	say("savepoint", "rm", "good", "--job", "visits")
+	say("fsck", "--job", "visits")
+	golden(t, "savepoint", all.String())
 }
 
 // damage flips bits of the state of job visits.

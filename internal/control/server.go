@@ -183,9 +183,42 @@ func (s *Server) Status(ctx context.Context, _ *controlpb.StatusRequest) (*contr
 }
 
 // Stop implements controlpb.ControlServer.
-func (s *Server) Stop(context.Context, *controlpb.StopRequest) (*controlpb.StopReply, error) {
-	s.driver.RequestStop()
-	return &controlpb.StopReply{}, nil
+func (s *Server) Stop(ctx context.Context, r *controlpb.StopRequest) (*controlpb.StopReply, error) {
+	if r.SavepointId == "" {
+		s.driver.RequestStop()
+		return &controlpb.StopReply{}, nil
+	}
+	return &controlpb.StopReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error {
+		return m.StopWithSavepoint(r.SavepointId, r.SavepointName, now, now.Add(s.driver.StopTimeout()))
+	})
+}
+
+// Savepoint implements controlpb.ControlServer.
+func (s *Server) Savepoint(ctx context.Context, r *controlpb.SavepointRequest) (*controlpb.SavepointReply, error) {
+	return &controlpb.SavepointReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error { return m.Savepoint(r.Id, r.Name, now) })
+}
+
+// RemoveSavepoint implements controlpb.ControlServer.
+func (s *Server) RemoveSavepoint(ctx context.Context, r *controlpb.RemoveSavepointRequest) (*controlpb.RemoveSavepointReply, error) {
+	return &controlpb.RemoveSavepointReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error { return m.RemovePin(r.Id, now) })
+}
+
+// Clone implements controlpb.ControlServer.
+func (s *Server) Clone(ctx context.Context, r *controlpb.CloneRequest) (*controlpb.CloneReply, error) {
+	return &controlpb.CloneReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error { return m.PinClone(r.Of, r.Id, r.Job, now) })
+}
+
+// do calls f with the machine, and says why it refuses.
+func (s *Server) do(ctx context.Context, f func(*coord.Machine, time.Time) error) error {
+	var refused error
+	err := s.driver.Do(ctx, func(m *coord.Machine, now time.Time) { refused = f(m, now) })
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case sabot.KindOf(refused) == sabot.Invalid:
+		return status.Error(codes.InvalidArgument, refused.Error())
+	}
+	return unavailable(refused)
 }
 
 // Drain implements controlpb.ControlServer.
@@ -205,15 +238,7 @@ func (s *Server) Drain(ctx context.Context, r *controlpb.DrainRequest) (*control
 
 // Rescale implements controlpb.ControlServer.
 func (s *Server) Rescale(ctx context.Context, r *controlpb.RescaleRequest) (*controlpb.RescaleReply, error) {
-	var refused error
-	err := s.driver.Do(ctx, func(m *coord.Machine, now time.Time) { refused = m.Rescale(int(r.Partitions), now) })
-	switch {
-	case err != nil:
-		return nil, unavailable(err)
-	case sabot.KindOf(refused) == sabot.Invalid:
-		return nil, status.Error(codes.InvalidArgument, refused.Error())
-	}
-	return &controlpb.RescaleReply{}, unavailable(refused)
+	return &controlpb.RescaleReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error { return m.Rescale(int(r.Partitions), now) })
 }
 
 func unavailable(err error) error {

@@ -113,6 +113,9 @@ func (d *Driver) Do(ctx context.Context, f func(m *Machine, now time.Time)) erro
 // Root returns the committed root, nil before the first commit; nobody changes it. Any goroutine may call it.
 func (d *Driver) Root() *pb.Root { return d.root.Load() }
 
+// StopTimeout is how long a stop may take.
+func (d *Driver) StopTimeout() time.Duration { return d.opt.StopTimeout }
+
 // RequestStop makes Run commit one last cut, if there is anything new, and return. Any goroutine may call it, any number of times, also before
 // Run.
 func (d *Driver) RequestStop() { d.once.Do(func() { close(d.stop) }) }

@@ -236,8 +236,11 @@ func (x *WorkerStatus) GetOpenUs() int64 {
 	return 0
 }
 
+// With an id and a name the checkpoint that the job ends with is kept as a savepoint.
 type StopRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	SavepointId   string                 `protobuf:"bytes,1,opt,name=savepoint_id,json=savepointId,proto3" json:"savepoint_id,omitempty"`
+	SavepointName string                 `protobuf:"bytes,2,opt,name=savepoint_name,json=savepointName,proto3" json:"savepoint_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +273,20 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
 	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StopRequest) GetSavepointId() string {
+	if x != nil {
+		return x.SavepointId
+	}
+	return ""
+}
+
+func (x *StopRequest) GetSavepointName() string {
+	if x != nil {
+		return x.SavepointName
+	}
+	return ""
 }
 
 type StopReply struct {
@@ -468,6 +485,271 @@ func (*RescaleReply) Descriptor() ([]byte, []int) {
 	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{8}
 }
 
+// Ids are drawn by who asks: asking again under the same one changes nothing.
+type SavepointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavepointRequest) Reset() {
+	*x = SavepointRequest{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavepointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavepointRequest) ProtoMessage() {}
+
+func (x *SavepointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavepointRequest.ProtoReflect.Descriptor instead.
+func (*SavepointRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SavepointRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SavepointRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type SavepointReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavepointReply) Reset() {
+	*x = SavepointReply{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavepointReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavepointReply) ProtoMessage() {}
+
+func (x *SavepointReply) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavepointReply.ProtoReflect.Descriptor instead.
+func (*SavepointReply) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{10}
+}
+
+type RemoveSavepointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSavepointRequest) Reset() {
+	*x = RemoveSavepointRequest{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSavepointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSavepointRequest) ProtoMessage() {}
+
+func (x *RemoveSavepointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSavepointRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSavepointRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RemoveSavepointRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveSavepointReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSavepointReply) Reset() {
+	*x = RemoveSavepointReply{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSavepointReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSavepointReply) ProtoMessage() {}
+
+func (x *RemoveSavepointReply) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSavepointReply.ProtoReflect.Descriptor instead.
+func (*RemoveSavepointReply) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{12}
+}
+
+type CloneRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Of            string                 `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloneRequest) Reset() {
+	*x = CloneRequest{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneRequest) ProtoMessage() {}
+
+func (x *CloneRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneRequest.ProtoReflect.Descriptor instead.
+func (*CloneRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CloneRequest) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *CloneRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CloneRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type CloneReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloneReply) Reset() {
+	*x = CloneReply{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloneReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloneReply) ProtoMessage() {}
+
+func (x *CloneReply) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloneReply.ProtoReflect.Descriptor instead.
+func (*CloneReply) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{14}
+}
+
 var File_internal_control_pb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_pb_control_proto_rawDesc = "" +
@@ -488,8 +770,10 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\tsilent_us\x18\x06 \x01(\x03R\bsilentUs\x129\n" +
 	"\bprogress\x18\a \x01(\v2\x1d.sabot.checkpoint.v1.ProgressR\bprogress\x12\x19\n" +
 	"\bopen_cut\x18\b \x01(\x04R\aopenCut\x12\x17\n" +
-	"\aopen_us\x18\t \x01(\x03R\x06openUs\"\r\n" +
-	"\vStopRequest\"\v\n" +
+	"\aopen_us\x18\t \x01(\x03R\x06openUs\"W\n" +
+	"\vStopRequest\x12!\n" +
+	"\fsavepoint_id\x18\x01 \x01(\tR\vsavepointId\x12%\n" +
+	"\x0esavepoint_name\x18\x02 \x01(\tR\rsavepointName\"\v\n" +
 	"\tStopReply\"&\n" +
 	"\fDrainRequest\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\"\f\n" +
@@ -499,13 +783,29 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x01 \x01(\rR\n" +
 	"partitions\"\x0e\n" +
-	"\fRescaleReply2\xf7\x02\n" +
+	"\fRescaleReply\"6\n" +
+	"\x10SavepointRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x10\n" +
+	"\x0eSavepointReply\"(\n" +
+	"\x16RemoveSavepointRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14RemoveSavepointReply\"@\n" +
+	"\fCloneRequest\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\"\f\n" +
+	"\n" +
+	"CloneReply2\xf6\x04\n" +
 	"\aControl\x12J\n" +
 	"\x04Work\x12\x1f.sabot.checkpoint.v1.FromWorker\x1a\x1d.sabot.checkpoint.v1.ToWorker(\x010\x01\x12H\n" +
 	"\x06Status\x12\x1f.sabot.control.v1.StatusRequest\x1a\x1d.sabot.control.v1.StatusReply\x12B\n" +
 	"\x04Stop\x12\x1d.sabot.control.v1.StopRequest\x1a\x1b.sabot.control.v1.StopReply\x12E\n" +
 	"\x05Drain\x12\x1e.sabot.control.v1.DrainRequest\x1a\x1c.sabot.control.v1.DrainReply\x12K\n" +
-	"\aRescale\x12 .sabot.control.v1.RescaleRequest\x1a\x1e.sabot.control.v1.RescaleReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
+	"\aRescale\x12 .sabot.control.v1.RescaleRequest\x1a\x1e.sabot.control.v1.RescaleReply\x12Q\n" +
+	"\tSavepoint\x12\".sabot.control.v1.SavepointRequest\x1a .sabot.control.v1.SavepointReply\x12c\n" +
+	"\x0fRemoveSavepoint\x12(.sabot.control.v1.RemoveSavepointRequest\x1a&.sabot.control.v1.RemoveSavepointReply\x12E\n" +
+	"\x05Clone\x12\x1e.sabot.control.v1.CloneRequest\x1a\x1c.sabot.control.v1.CloneReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
 
 var (
 	file_internal_control_pb_control_proto_rawDescOnce sync.Once
@@ -519,38 +819,50 @@ func file_internal_control_pb_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_pb_control_proto_rawDescData
 }
 
-var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_internal_control_pb_control_proto_goTypes = []any{
-	(*StatusRequest)(nil),  // 0: sabot.control.v1.StatusRequest
-	(*StatusReply)(nil),    // 1: sabot.control.v1.StatusReply
-	(*WorkerStatus)(nil),   // 2: sabot.control.v1.WorkerStatus
-	(*StopRequest)(nil),    // 3: sabot.control.v1.StopRequest
-	(*StopReply)(nil),      // 4: sabot.control.v1.StopReply
-	(*DrainRequest)(nil),   // 5: sabot.control.v1.DrainRequest
-	(*DrainReply)(nil),     // 6: sabot.control.v1.DrainReply
-	(*RescaleRequest)(nil), // 7: sabot.control.v1.RescaleRequest
-	(*RescaleReply)(nil),   // 8: sabot.control.v1.RescaleReply
-	(*pb.Root)(nil),        // 9: sabot.checkpoint.v1.Root
-	(*pb.Progress)(nil),    // 10: sabot.checkpoint.v1.Progress
-	(*pb.FromWorker)(nil),  // 11: sabot.checkpoint.v1.FromWorker
-	(*pb.ToWorker)(nil),    // 12: sabot.checkpoint.v1.ToWorker
+	(*StatusRequest)(nil),          // 0: sabot.control.v1.StatusRequest
+	(*StatusReply)(nil),            // 1: sabot.control.v1.StatusReply
+	(*WorkerStatus)(nil),           // 2: sabot.control.v1.WorkerStatus
+	(*StopRequest)(nil),            // 3: sabot.control.v1.StopRequest
+	(*StopReply)(nil),              // 4: sabot.control.v1.StopReply
+	(*DrainRequest)(nil),           // 5: sabot.control.v1.DrainRequest
+	(*DrainReply)(nil),             // 6: sabot.control.v1.DrainReply
+	(*RescaleRequest)(nil),         // 7: sabot.control.v1.RescaleRequest
+	(*RescaleReply)(nil),           // 8: sabot.control.v1.RescaleReply
+	(*SavepointRequest)(nil),       // 9: sabot.control.v1.SavepointRequest
+	(*SavepointReply)(nil),         // 10: sabot.control.v1.SavepointReply
+	(*RemoveSavepointRequest)(nil), // 11: sabot.control.v1.RemoveSavepointRequest
+	(*RemoveSavepointReply)(nil),   // 12: sabot.control.v1.RemoveSavepointReply
+	(*CloneRequest)(nil),           // 13: sabot.control.v1.CloneRequest
+	(*CloneReply)(nil),             // 14: sabot.control.v1.CloneReply
+	(*pb.Root)(nil),                // 15: sabot.checkpoint.v1.Root
+	(*pb.Progress)(nil),            // 16: sabot.checkpoint.v1.Progress
+	(*pb.FromWorker)(nil),          // 17: sabot.checkpoint.v1.FromWorker
+	(*pb.ToWorker)(nil),            // 18: sabot.checkpoint.v1.ToWorker
 }
 var file_internal_control_pb_control_proto_depIdxs = []int32{
-	9,  // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
+	15, // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
 	2,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
-	10, // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
-	11, // 3: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
+	16, // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
+	17, // 3: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
 	0,  // 4: sabot.control.v1.Control.Status:input_type -> sabot.control.v1.StatusRequest
 	3,  // 5: sabot.control.v1.Control.Stop:input_type -> sabot.control.v1.StopRequest
 	5,  // 6: sabot.control.v1.Control.Drain:input_type -> sabot.control.v1.DrainRequest
 	7,  // 7: sabot.control.v1.Control.Rescale:input_type -> sabot.control.v1.RescaleRequest
-	12, // 8: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
-	1,  // 9: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
-	4,  // 10: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
-	6,  // 11: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
-	8,  // 12: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
+	9,  // 8: sabot.control.v1.Control.Savepoint:input_type -> sabot.control.v1.SavepointRequest
+	11, // 9: sabot.control.v1.Control.RemoveSavepoint:input_type -> sabot.control.v1.RemoveSavepointRequest
+	13, // 10: sabot.control.v1.Control.Clone:input_type -> sabot.control.v1.CloneRequest
+	18, // 11: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
+	1,  // 12: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
+	4,  // 13: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
+	6,  // 14: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
+	8,  // 15: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
+	10, // 16: sabot.control.v1.Control.Savepoint:output_type -> sabot.control.v1.SavepointReply
+	12, // 17: sabot.control.v1.Control.RemoveSavepoint:output_type -> sabot.control.v1.RemoveSavepointReply
+	14, // 18: sabot.control.v1.Control.Clone:output_type -> sabot.control.v1.CloneReply
+	11, // [11:19] is the sub-list for method output_type
+	3,  // [3:11] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -567,7 +879,7 @@ func file_internal_control_pb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

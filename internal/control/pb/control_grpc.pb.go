@@ -22,11 +22,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Control_Work_FullMethodName    = "/sabot.control.v1.Control/Work"
-	Control_Status_FullMethodName  = "/sabot.control.v1.Control/Status"
-	Control_Stop_FullMethodName    = "/sabot.control.v1.Control/Stop"
-	Control_Drain_FullMethodName   = "/sabot.control.v1.Control/Drain"
-	Control_Rescale_FullMethodName = "/sabot.control.v1.Control/Rescale"
+	Control_Work_FullMethodName            = "/sabot.control.v1.Control/Work"
+	Control_Status_FullMethodName          = "/sabot.control.v1.Control/Status"
+	Control_Stop_FullMethodName            = "/sabot.control.v1.Control/Stop"
+	Control_Drain_FullMethodName           = "/sabot.control.v1.Control/Drain"
+	Control_Rescale_FullMethodName         = "/sabot.control.v1.Control/Rescale"
+	Control_Savepoint_FullMethodName       = "/sabot.control.v1.Control/Savepoint"
+	Control_RemoveSavepoint_FullMethodName = "/sabot.control.v1.Control/RemoveSavepoint"
+	Control_Clone_FullMethodName           = "/sabot.control.v1.Control/Clone"
 )
 
 // ControlClient is the client API for Control service.
@@ -42,6 +45,12 @@ type ControlClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
 	// Rescale changes the number of keyed partitions; no state is copied. It returns when it has begun.
 	Rescale(ctx context.Context, in *RescaleRequest, opts ...grpc.CallOption) (*RescaleReply, error)
+	// Savepoint keeps the newest checkpoint. It returns when it has begun: the root's pin of the id says when it is written.
+	Savepoint(ctx context.Context, in *SavepointRequest, opts ...grpc.CallOption) (*SavepointReply, error)
+	// RemoveSavepoint removes a pin of any kind; it is gone when the root does not list it.
+	RemoveSavepoint(ctx context.Context, in *RemoveSavepointRequest, opts ...grpc.CallOption) (*RemoveSavepointReply, error)
+	// Clone keeps for another job what a pin keeps; that job may be made when the root lists the new pin.
+	Clone(ctx context.Context, in *CloneRequest, opts ...grpc.CallOption) (*CloneReply, error)
 }
 
 type controlClient struct {
@@ -105,6 +114,36 @@ func (c *controlClient) Rescale(ctx context.Context, in *RescaleRequest, opts ..
 	return out, nil
 }
 
+func (c *controlClient) Savepoint(ctx context.Context, in *SavepointRequest, opts ...grpc.CallOption) (*SavepointReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SavepointReply)
+	err := c.cc.Invoke(ctx, Control_Savepoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) RemoveSavepoint(ctx context.Context, in *RemoveSavepointRequest, opts ...grpc.CallOption) (*RemoveSavepointReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveSavepointReply)
+	err := c.cc.Invoke(ctx, Control_RemoveSavepoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) Clone(ctx context.Context, in *CloneRequest, opts ...grpc.CallOption) (*CloneReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloneReply)
+	err := c.cc.Invoke(ctx, Control_Clone_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -118,6 +157,12 @@ type ControlServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainReply, error)
 	// Rescale changes the number of keyed partitions; no state is copied. It returns when it has begun.
 	Rescale(context.Context, *RescaleRequest) (*RescaleReply, error)
+	// Savepoint keeps the newest checkpoint. It returns when it has begun: the root's pin of the id says when it is written.
+	Savepoint(context.Context, *SavepointRequest) (*SavepointReply, error)
+	// RemoveSavepoint removes a pin of any kind; it is gone when the root does not list it.
+	RemoveSavepoint(context.Context, *RemoveSavepointRequest) (*RemoveSavepointReply, error)
+	// Clone keeps for another job what a pin keeps; that job may be made when the root lists the new pin.
+	Clone(context.Context, *CloneRequest) (*CloneReply, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -142,6 +187,15 @@ func (UnimplementedControlServer) Drain(context.Context, *DrainRequest) (*DrainR
 }
 func (UnimplementedControlServer) Rescale(context.Context, *RescaleRequest) (*RescaleReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rescale not implemented")
+}
+func (UnimplementedControlServer) Savepoint(context.Context, *SavepointRequest) (*SavepointReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Savepoint not implemented")
+}
+func (UnimplementedControlServer) RemoveSavepoint(context.Context, *RemoveSavepointRequest) (*RemoveSavepointReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSavepoint not implemented")
+}
+func (UnimplementedControlServer) Clone(context.Context, *CloneRequest) (*CloneReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Clone not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -243,6 +297,60 @@ func _Control_Rescale_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Savepoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SavepointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Savepoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Savepoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Savepoint(ctx, req.(*SavepointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_RemoveSavepoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveSavepointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemoveSavepoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemoveSavepoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemoveSavepoint(ctx, req.(*RemoveSavepointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_Clone_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloneRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Clone(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Clone_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Clone(ctx, req.(*CloneRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -265,6 +373,18 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rescale",
 			Handler:    _Control_Rescale_Handler,
+		},
+		{
+			MethodName: "Savepoint",
+			Handler:    _Control_Savepoint_Handler,
+		},
+		{
+			MethodName: "RemoveSavepoint",
+			Handler:    _Control_RemoveSavepoint_Handler,
+		},
+		{
+			MethodName: "Clone",
+			Handler:    _Control_Clone_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
