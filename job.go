@@ -1,6 +1,7 @@
 package sabot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,6 +19,7 @@ type Job struct {
 	impl     map[string]any
 	dead     Sink
 	problems []error
+	place    string // of what is added; empty: the call
 	unnamed  map[NodeKind]int
 }
 
@@ -52,7 +54,7 @@ func (j *Job) Plan() (*Plan, error) {
 			used[in] = true
 		}
 	}
-	if len(j.nodes) == 0 {
+	if len(j.nodes) == 0 && len(bad) == 0 {
 		bad = append(bad, fmt.Errorf("%s: the job has no source", j.at))
 	}
 	for _, n := range j.nodes {
@@ -70,9 +72,18 @@ func (j *Job) problem(at, format string, args ...any) {
 	j.problems = append(j.problems, fmt.Errorf("%s: %s", at, fmt.Sprintf(format, args...)))
 }
 
+// At says that what is added from now on stands at a place, such as a line of a file, which messages then name instead of the Go call; "" ends that.
+func (j *Job) At(place string) { j.place = place }
+
+// Problem makes Plan return an error, along with the others that it has found. Packages that build jobs from something else than Go say by it what is
+// wrong there, and where.
+func (j *Job) Problem(place string, err error) {
+	j.problem(place, "%s", err)
+}
+
 // add appends a node. An empty name becomes the kind and a number: such nodes hold no state.
 func (j *Job) add(kind NodeKind, name string, impl any, inputs ...*Stream) *Node {
-	n := &Node{ID: len(j.nodes), Name: name, Kind: kind, At: caller()}
+	n := &Node{ID: len(j.nodes), Name: name, Kind: kind, At: cmp.Or(j.place, caller())}
 	if name == "" {
 		j.unnamed[kind]++
 		n.Name = fmt.Sprintf("%s-%d", kind, j.unnamed[kind])

@@ -124,29 +124,38 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 		opt(&o)
 	}
 	var cl commandLine[P]
+	parsed, code := parse(&cl, args, o.about, stdout, stderr)
+	if parsed == nil {
+		return code
+	}
+	switch parsed.Command() {
+	case "coordinator":
+		return executeCoordinator(ctx, cl.Coordinator, cl.Engine, stdout, stderr, build(cl.Params))
+	case "worker":
+		return executeWorker(ctx, cl.Worker, cl.Engine, stdout, stderr, build(cl.Params))
+	}
+	return execute(ctx, cl, stdout, stderr, build, o)
+}
+
+// parse reads a command line. Without a result the process exits with the code.
+func parse(into any, args []string, about string, stdout, stderr io.Writer) (parsed *kong.Context, code int) {
 	exited := -1
-	parser, err := kong.New(&cl, kong.Name(filepath.Base(args[0])), kong.Description(o.about), kong.Writers(stdout, stderr),
+	parser, err := kong.New(into, kong.Name(filepath.Base(args[0])), kong.Description(about), kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }), kong.DefaultEnvars("SABOT"), kong.Configuration(configFile),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}))
 	if err != nil {
 		fmt.Fprintln(stderr, "error: the job's parameters:", err)
-		return exitUsage
+		return nil, exitUsage
 	}
-	parsed, err := parser.Parse(args[1:])
+	parsed, err = parser.Parse(args[1:])
 	if exited >= 0 {
-		return exited
+		return nil, exited
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "error: %v\nRun %s --help for the flags.\n", err, filepath.Base(args[0]))
-		return exitUsage
+		return nil, exitUsage
 	}
-	switch parsed.Command() {
-	case "coordinator":
-		return executeCoordinator(ctx, cl, stdout, stderr, build)
-	case "worker":
-		return executeWorker(ctx, cl, stdout, stderr, build)
-	}
-	return execute(ctx, cl, stdout, stderr, build, o)
+	return parsed, exitDone
 }
 
 // configFile reads a YAML file of flags. What the environment sets goes before it.

@@ -24,13 +24,43 @@ type workerFlags struct {
 	Security    control.Security `embed:""`
 }
 
+// roleLine is the command line of a process with one role.
+type roleLine[P, R any] struct {
+	Params P     `embed:""`
+	Engine flags `embed:"" group:"How it runs"`
+	Role   R     `embed:"" group:"How it is reached"`
+}
+
+// CoordinatorMain is Main for a program that only coordinates: what Main has as the command coordinator, without that word.
+func CoordinatorMain[P any](about string, build func(P) *sabot.Job) {
+	ctx, stop := signals()
+	var cl roleLine[P, coordinatorFlags]
+	parsed, code := parse(&cl, os.Args, about, os.Stdout, os.Stderr)
+	if parsed != nil {
+		code = executeCoordinator(ctx, cl.Role, cl.Engine, os.Stdout, os.Stderr, build(cl.Params))
+	}
+	stop()
+	os.Exit(code)
+}
+
+// WorkerMain is Main for a program that only works: what Main has as the command worker, without that word.
+func WorkerMain[P any](about string, build func(P) *sabot.Job) {
+	ctx, stop := signals()
+	var cl roleLine[P, workerFlags]
+	parsed, code := parse(&cl, os.Args, about, os.Stdout, os.Stderr)
+	if parsed != nil {
+		code = executeWorker(ctx, cl.Role, cl.Engine, os.Stdout, os.Stderr, build(cl.Params))
+	}
+	stop()
+	os.Exit(code)
+}
+
 // executeCoordinator runs the coordinator of a job. While another one leads it stands by.
-func executeCoordinator[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job) int {
-	f := cl.Coordinator
-	opt := cl.Engine.options(stdout, stderr)
+func executeCoordinator(ctx context.Context, f coordinatorFlags, engine flags, stdout, stderr io.Writer, job *sabot.Job) int {
+	opt := engine.options(stdout, stderr)
 	opt.Wait = true
 	opt.Notice = func(text string) { opt.Log.Warn(text) }
-	res, err := coordinate(ctx, build(cl.Params), opt, func(ctx context.Context, d *coord.Driver) error {
+	res, err := coordinate(ctx, job, opt, func(ctx context.Context, d *coord.Driver) error {
 		s, err := control.Listen(f.Listen, f.Security, clock.Real())
 		if err != nil {
 			return err
@@ -55,8 +85,7 @@ func executeCoordinator[P any](ctx context.Context, cl commandLine[P], stdout, s
 }
 
 // executeWorker runs a worker of a job.
-func executeWorker[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job) int {
-	f := cl.Worker
+func executeWorker(ctx context.Context, f workerFlags, engine flags, stdout, stderr io.Writer, job *sabot.Job) int {
 	name := f.Name
 	if name == "" {
 		host, err := os.Hostname()
@@ -65,7 +94,7 @@ func executeWorker[P any](ctx context.Context, cl commandLine[P], stdout, stderr
 		}
 		name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
-	err := work(ctx, build(cl.Params), cl.Engine.options(stdout, stderr), name, func(ctx context.Context) (workerConn, error) {
+	err := work(ctx, job, engine.options(stdout, stderr), name, func(ctx context.Context) (workerConn, error) {
 		return control.Connect(ctx, f.Coordinator, f.Security)
 	})
 	var sig signalError

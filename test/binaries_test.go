@@ -30,7 +30,7 @@ func buildAndRun(m *testing.M) int {
 		defer os.RemoveAll(dir)
 		bin = dir
 		var out []byte
-		if out, err = exec.Command("go", "build", "-o", dir+"/", "../cmd/sabot", "../examples/flights", "../examples/routes").CombinedOutput(); err != nil {
+		if out, err = exec.Command("go", "build", "-o", dir+"/", "../cmd/sabot", "../cmd/worker", "../cmd/coordinator", "../examples/flights", "../examples/routes").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w\n%s", err, out)
 		}
 	}

@@ -2830,10 +2830,12 @@ func (x *CompactionTask) GetObjects() []*Object {
 }
 
 // Stop ends a worker's part. With again the job goes on under another coordinator, for which the worker may look.
+// With refused the worker cannot take part at all.
 type Stop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	Again         bool                   `protobuf:"varint,2,opt,name=again,proto3" json:"again,omitempty"`
+	Refused       bool                   `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2878,6 +2880,13 @@ func (x *Stop) GetReason() string {
 func (x *Stop) GetAgain() bool {
 	if x != nil {
 		return x.Again
+	}
+	return false
+}
+
+func (x *Stop) GetRefused() bool {
+	if x != nil {
+		return x.Refused
 	}
 	return false
 }
@@ -3627,10 +3636,11 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
 	"compaction\x18\x01 \x01(\v2\x1f.sabot.checkpoint.v1.CompactionR\n" +
 	"compaction\x125\n" +
-	"\aobjects\x18\x02 \x03(\v2\x1b.sabot.checkpoint.v1.ObjectR\aobjects\"4\n" +
+	"\aobjects\x18\x02 \x03(\v2\x1b.sabot.checkpoint.v1.ObjectR\aobjects\"N\n" +
 	"\x04Stop\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05again\x18\x02 \x01(\bR\x05again\"\xb3\x02\n" +
+	"\x05again\x18\x02 \x01(\bR\x05again\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\"\xb3\x02\n" +
 	"\n" +
 	"FromWorker\x12;\n" +
 	"\bregister\x18\x01 \x01(\v2\x1d.sabot.checkpoint.v1.RegisterH\x00R\bregister\x12;\n" +

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/cmd/internal/jobs"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
 )
@@ -34,6 +35,7 @@ type cli struct {
 	Savepoint savepointCmd `cmd:"" help:"Keep checkpoints, and go back to them."`
 	Clone     cloneCmd     `cmd:"" help:"Begin a new job with the newest checkpoint of another; no state is copied."`
 
+	Run     runCmd     `cmd:"" help:"Run a job file in this process; sabot run --help shows how."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 
@@ -111,6 +113,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "error:", err)
 		return 1
 	}
+}
+
+// runCmd takes its flags as they are: they are those of any job's binary.
+type runCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"all"`
+}
+
+// Run runs the job, and ends the process.
+func (c runCmd) Run() error {
+	os.Args = append([]string{"sabot run"}, c.Args...)
+	jobs.Main()
+	return nil
 }
 
 type versionCmd struct{}

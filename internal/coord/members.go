@@ -121,7 +121,7 @@ func (m *Machine) refuse(id WorkerID, err error, now time.Time) {
 		return
 	}
 	m.log(true, "worker refused", "error", err)
-	m.ready.Messages = append(m.ready.Messages, Message{id, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: err.Error()}}}})
+	m.ready.Messages = append(m.ready.Messages, Message{id, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: err.Error(), Refused: true}}}})
 }
 
 // Leave says that a worker is gone: its connection has ended.

@@ -292,6 +292,9 @@ func (w *Worker) handle(ctx context.Context, m *pb.ToWorker) (stop bool, err err
 		if m.Stop.Again {
 			return true, lost(errors.New(m.Stop.Reason))
 		}
+		if m.Stop.Refused {
+			return true, sabot.WithKind(sabot.Invalid, fmt.Errorf("the coordinator refuses this worker: %s", m.Stop.Reason))
+		}
 		w.cfg.Log.Info("stopped by the coordinator", "reason", m.Stop.Reason)
 		return true, nil
 	}
