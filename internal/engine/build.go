@@ -136,7 +136,7 @@ func (b *builder) reader(ctx context.Context, st *bind.Stage) error {
 		return nil
 	}
 	r := &exchangeReader{g: b.g, stage: st.ID, lanes: s.lanes, cuts: b.g.cuts, wake: make(chan struct{}, 1), roots: make(chan *pb.Root, 1),
-		drain: !b.shared, done: ctx.Done()}
+		drain: !b.shared, done: ctx.Done(), read: checkpoint.NewReading(b.root, uint32(st.ID), b.g.id)}
 	lane, used := 0, 0
 	var bounds []uint32 // where the next lane begins; what lies between two of our partitions never comes
 	for _, p := range s.parts {
@@ -145,11 +145,6 @@ func (b *builder) reader(ctx context.Context, st *bind.Stage) error {
 			bounds = append(bounds, uint32(p.Lo))
 		}
 		used++
-		x := &readerPart{lo: p.Lo, hi: p.Hi, read: map[uint32]uint64{}}
-		for _, in := range p.Inputs {
-			x.read[in.Group] = in.Cut
-		}
-		r.parts = append(r.parts, x)
 	}
 	for i, e := range st.Inputs {
 		k, err := newKeyer(e.From)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ type exchangeReader struct {
 	stage  int
 	inputs []readerInput
 	lanes  []*keyedLane
-	parts  []*readerPart // ascending by hash
+	read   *checkpoint.Reading
 	cuts   *cutter
 	wake   chan struct{} // a cut is asked for
 	roots  chan *pb.Root // the newest committed one; one place
@@ -44,12 +43,6 @@ type readerInput struct {
 	sent     sabot.Micros
 }
 
-// readerPart is one partition, and how far it has read each group.
-type readerPart struct {
-	lo, hi uint64
-	read   map[uint32]uint64
-}
-
 // run reads until the context ends; a drain ends when everything in its root is read.
 func (r *exchangeReader) run(ctx context.Context) error {
 	var last exchange.Cut
@@ -63,8 +56,8 @@ func (r *exchangeReader) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if e := r.next(root); e != nil {
-			if err := r.read(ctx, root, e); err != nil {
+		if e := r.read.Next(root); e != nil {
+			if err := r.take(ctx, root, e); err != nil {
 				return err
 			}
 			r.g.progress.read(rowsOf(e))
@@ -90,22 +83,8 @@ func (r *exchangeReader) run(ctx context.Context) error {
 	return nil
 }
 
-// next returns the exchange of the lowest cut that some partition of ours has not read, nil when there is none.
-func (r *exchangeReader) next(root *pb.Root) *pb.Exchange {
-	var least *pb.Exchange
-	for _, e := range root.Exchanges {
-		if int(e.Stage) != r.stage || least != nil && least.Cut <= e.Cut {
-			continue
-		}
-		if slices.ContainsFunc(r.parts, func(p *readerPart) bool { return p.read[e.Group] < e.Cut }) {
-			least = e
-		}
-	}
-	return least
-}
-
-// read gives the lanes the rows of an exchange, and of the other inputs' of the same cut.
-func (r *exchangeReader) read(ctx context.Context, root *pb.Root, first *pb.Exchange) error {
+// take gives the lanes the rows of an exchange, and of the other inputs' of the same cut.
+func (r *exchangeReader) take(ctx context.Context, root *pb.Root, first *pb.Exchange) error {
 	for _, e := range root.Exchanges {
 		if e.Stage != first.Stage || e.Cut != first.Cut {
 			continue
@@ -114,9 +93,7 @@ func (r *exchangeReader) read(ctx context.Context, root *pb.Root, first *pb.Exch
 			return fmt.Errorf("read rows for stage %d of group %d, cut %d: %w", r.stage, e.Group, e.Cut, err)
 		}
 	}
-	for _, p := range r.parts {
-		p.read[first.Group] = max(p.read[first.Group], first.Cut)
-	}
+	r.read.Done(first.Group, first.Cut)
 	return nil
 }
 
@@ -124,7 +101,7 @@ func (r *exchangeReader) deliver(ctx context.Context, root *pb.Root, e *pb.Excha
 	if int(e.Input) >= len(r.inputs) {
 		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("the stage has no input %d", e.Input))
 	}
-	from, to, off, n := r.span(e)
+	from, to, off, n := r.read.Span(e)
 	if from == to {
 		return nil
 	}
@@ -136,7 +113,7 @@ func (r *exchangeReader) deliver(ctx context.Context, root *pb.Root, e *pb.Excha
 	for _, b := range e.Blocks[from:to] {
 		block := body[:b.Length]
 		body = body[b.Length:]
-		if !r.wants(e, b) {
+		if !r.read.Wants(e, b) {
 			continue
 		}
 		if got := crc32.Checksum(block, castagnoli); got != b.Crc {
@@ -151,27 +128,6 @@ func (r *exchangeReader) deliver(ctx context.Context, root *pb.Root, e *pb.Excha
 		}
 	}
 	return nil
-}
-
-// span returns the run of blocks from the first to the last that a partition of ours has yet to read, and where they lie.
-func (r *exchangeReader) span(e *pb.Exchange) (from, to int, off, n int64) {
-	at := e.Offset
-	for i, b := range e.Blocks {
-		if r.wants(e, b) {
-			if from == to {
-				from, off, n = i, at, 0
-			}
-			to = i + 1
-			n = at + b.Length - off
-		}
-		at += b.Length
-	}
-	return from, to, off, n
-}
-
-// wants tells whether a partition of ours has yet to read a block.
-func (r *exchangeReader) wants(e *pb.Exchange, b *pb.Block) bool {
-	return slices.ContainsFunc(r.parts, func(p *readerPart) bool { return p.lo < b.Hi && b.Lo < p.hi && p.read[e.Group] < e.Cut })
 }
 
 // send gives batches, whose references it takes over, to the lanes: each row to its partition's, and only if that has not read it.
@@ -197,8 +153,7 @@ func (r *exchangeReader) send(e *pb.Exchange, batches []*batch.Batch) error {
 func (r *exchangeReader) ours(e *pb.Exchange, b *batch.Batch) *batch.Batch {
 	sel := make([]int32, 0, b.N)
 	for i, h := range b.Hashes {
-		p := r.part(rowkey.Hash32(h))
-		if p != nil && p.read[e.Group] < e.Cut {
+		if r.read.Takes(e, rowkey.Hash32(h)) {
 			sel = append(sel, int32(i))
 		}
 	}
@@ -229,17 +184,6 @@ func compactKeyed(b *batch.Batch) *batch.Batch {
 	}
 	b.Release()
 	return k
-}
-
-func (r *exchangeReader) part(hash uint32) *readerPart {
-	i, found := slices.BinarySearchFunc(r.parts, uint64(hash), func(p *readerPart, h uint64) int { return cmp.Compare(p.lo, h) })
-	if !found {
-		i--
-	}
-	if i < 0 || uint64(hash) >= r.parts[i].hi {
-		return nil
-	}
-	return r.parts[i]
 }
 
 // adopt passes on the watermarks of a root that is read whole.
@@ -283,13 +227,8 @@ type position struct {
 
 func (r *exchangeReader) positions() []position {
 	var out []position
-	for _, p := range r.parts {
-		x := position{stage: r.stage, lo: p.lo}
-		for g, cut := range p.read {
-			x.inputs = append(x.inputs, &pb.Input{Group: g, Cut: cut})
-		}
-		slices.SortFunc(x.inputs, func(a, b *pb.Input) int { return cmp.Compare(a.Group, b.Group) })
-		out = append(out, x)
+	for _, p := range r.read.Parts {
+		out = append(out, position{stage: r.stage, lo: p.Lo, inputs: p.Inputs()})
 	}
 	return out
 }
