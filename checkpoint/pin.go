@@ -90,7 +90,7 @@ func AddClone(root *pb.Root, of, id, job string, now time.Time) (*pb.Pin, error)
 	if err != nil {
 		return nil, err
 	}
-	p.Term, p.Epoch, p.Objects, p.Written = from.Term, from.Epoch, slices.Clone(from.Objects), true
+	p.Term, p.Epoch, p.Objects, p.Written, p.Unfolded = from.Term, from.Epoch, slices.Clone(from.Objects), true, slices.Clone(from.Unfolded)
 	return p, nil
 }
 
@@ -155,7 +155,8 @@ func takePins(root, old *pb.Root, keep func(*pb.Pin) bool) {
 		if !keep(p) {
 			continue
 		}
-		c := &pb.Pin{Id: p.Id, Term: p.Term, Epoch: p.Epoch, Kind: p.Kind, Name: p.Name, CreatedUs: p.CreatedUs, Written: p.Written}
+		c := &pb.Pin{Id: p.Id, Term: p.Term, Epoch: p.Epoch, Kind: p.Kind, Name: p.Name, CreatedUs: p.CreatedUs, Written: p.Written,
+			Unfolded: slices.Clone(p.Unfolded), Abandoned: p.Abandoned}
 		for _, i := range p.Objects {
 			o := old.Objects[i]
 			n, ok := at[o.Key]

@@ -16,22 +16,28 @@ import (
 type Repeated struct {
 	Run   string
 	Above uint64          // every output of the run with a higher number
+	Cuts  []uint64        // and with one of these: groups commit on their own, so a lower number may have come later
 	Open  []*pb.OutputKey // and these, if they were published since: they were open
 }
 
-// Restored returns the root by which the job of current goes back to what copy holds, which belongs to a pin of current. It takes the next term, and for
+// Restored returns the root by which the job of current goes back to what copied holds, the copy of a pin of current. It takes the next term, and for
 // every group a generation above all that there were, so that nothing reported until now counts; numbers of cuts go on, and so do those of outputs: one
-// that was open gets a new number. A copy of an earlier run goes on as the run named. Pins stay.
-func Restored(current, copied *pb.Root, run string, now time.Time) (*pb.Root, Repeated) {
+// that was open gets a new number. Pins stay, but the job does not go back to those that are later than the one it goes back to now. A copy of an earlier run is an Invalid error: what that run had published by then is removed.
+func Restored(current, copied *pb.Root, pin *pb.Pin) (*pb.Root, Repeated, error) {
+	if copied.Run != current.Run {
+		return nil, Repeated{}, sabot.WithKind(sabot.Invalid, fmt.Errorf("it is of run %s of job %s, whose outputs were removed when run %s was started afresh; "+
+			"begin a new job with it (--as)", copied.Run, current.Job, current.Run))
+	}
+	if pin.Abandoned {
+		return nil, Repeated{}, sabot.WithKind(sabot.Invalid, fmt.Errorf("job %s went back behind checkpoint %d since, and what it had published by then came again; "+
+			"begin a new job with it (--as)", current.Job, pin.Epoch))
+	}
 	root := again(copied)
 	root.Term = current.Term + 1
 	root.Epoch = current.Epoch + 1 // a number that no cut has, for the outputs that were open
 	root.Floor = current.Floor
 	root.OldRuns = slices.Clone(current.OldRuns)
-	if root.Run = copied.Run; copied.Run != current.Run {
-		root.Run, root.StartedUs = run, now.UnixMicro()
-	}
-	rep := Repeated{Run: current.Run, Above: copied.Epoch}
+	rep := Repeated{Run: current.Run, Above: copied.Epoch, Cuts: slices.Clone(pin.Unfolded)}
 	for _, o := range root.Outputs {
 		if !o.Closed {
 			rep.Open = append(rep.Open, &pb.OutputKey{Sink: o.Sink, Range: o.Range, Number: o.Number})
@@ -48,8 +54,15 @@ func Restored(current, copied *pb.Root, run string, now time.Time) (*pb.Root, Re
 		}
 	}
 	startGroups(root, generation)
-	takePins(root, current, func(p *pb.Pin) bool { return p.Written })
-	return root, rep
+	later := map[string]bool{}
+	for i := len(current.Pins) - 1; i >= 0 && current.Pins[i].Id != pin.Id; i-- {
+		later[current.Pins[i].Id] = true
+	}
+	takePins(root, current, func(p *pb.Pin) bool { return p.Written && !(later[p.Id] && p.Kind == pb.PinKind_RETAINED) })
+	for _, p := range root.Pins {
+		p.Abandoned = p.Abandoned || later[p.Id]
+	}
+	return root, rep, nil
 }
 
 // Cloned returns the first root of a job that begins with what copied holds. The objects stay where they are: they are the other job's, and a pin of

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"encoding/json"
-	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +26,10 @@ func wentOn(t *testing.T) (copied, current *pb.Root) {
 func TestRestored(t *testing.T) {
 	copied, current := wentOn(t)
 	before := proto.Clone(current).(*pb.Root)
-	root, rep := Restored(current, copied, "run9", pinTime)
+	root, rep, err := Restored(current, copied, PinOf(current, "p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := Validate(root); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +63,10 @@ func TestRestored(t *testing.T) {
 
 func TestNothingReportedBeforeCountsAfterRestore(t *testing.T) {
 	copied, current := wentOn(t)
-	root, _ := Restored(current, copied, "run9", pinTime)
+	root, _, err := Restored(current, copied, PinOf(current, "p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	old := sampleReport()
 	old.Cut, old.CutId, old.Base, old.BaseId = 7, "c7", 5, "c5"
 	if out := Fold(proto.Clone(root).(*pb.Root), old); out.Reason == Folded {
@@ -83,12 +88,8 @@ func TestRestoredFromAnEarlierRun(t *testing.T) {
 	copied, current := wentOn(t)
 	MarkWritten(current, "p1")
 	fresh := FreshRoot(current, Start{Job: "job", Run: "run2", Now: pinTime})
-	root, rep := Restored(fresh, copied, "run3", pinTime)
-	if root.Run != "run3" || !slices.Equal(root.OldRuns, []string{"run1"}) || rep.Run != "run2" {
-		t.Errorf("run %s, old runs %q, repeated %+v; the files of run1 may be removed at any time", root.Run, root.OldRuns, rep)
-	}
-	if err := Validate(root); err != nil {
-		t.Fatal(err)
+	if root, _, err := Restored(fresh, copied, PinOf(current, "p1")); sabot.KindOf(err) != sabot.Invalid {
+		t.Errorf("root %v, %v; what that run published is removed", root, err)
 	}
 }
 
@@ -120,5 +121,31 @@ func TestCloned(t *testing.T) {
 	DropPins(current, func(p *pb.Pin) bool { return p.Id == "p1" })
 	if !objectSet(current)[copied.Objects[0].Key] {
 		t.Error("an object of the clone went with the savepoint")
+	}
+}
+
+// What was published on the branch that a job left was said to come again: there is no way back to where it counted as published.
+func TestNoWayBackToABranchThatWasLeft(t *testing.T) {
+	copied, current := wentOn(t)
+	for _, p := range []struct {
+		id   string
+		kind pb.PinKind
+	}{{"p2", pb.PinKind_SAVEPOINT}, {"r2", pb.PinKind_RETAINED}} {
+		x, err := AddPin(current, p.kind, p.id, p.id, pinTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Written = true
+	}
+	later := proto.Clone(current).(*pb.Root)
+	root, _, err := Restored(current, copied, PinOf(current, "p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if PinOf(root, "r2") != nil || PinOf(root, "p1").Abandoned || !PinOf(root, "p2").Abandoned {
+		t.Errorf("pins %v: want r2 gone, and p2 abandoned", root.Pins)
+	}
+	if back, _, err := Restored(root, later, PinOf(root, "p2")); sabot.KindOf(err) != sabot.Invalid {
+		t.Errorf("went back to %v, %v", back, err)
 	}
 }

@@ -96,7 +96,7 @@ func withSavepoint(t *testing.T, l *ledger) (*cluster, checkpoint.Store) {
 // forget removes the outputs that a job which goes back publishes again.
 func (l *ledger) forget(rep checkpoint.Repeated) {
 	again := func(id sabot.OutputID) bool {
-		return id.Run == rep.Run && (id.Number > rep.Above || slices.ContainsFunc(rep.Open, func(o *pb.OutputKey) bool {
+		return id.Run == rep.Run && (id.Number > rep.Above || slices.Contains(rep.Cuts, id.Number) || slices.ContainsFunc(rep.Open, func(o *pb.OutputKey) bool {
 			return o.Sink == id.Sink && o.Range == id.Range && o.Number == id.Number
 		}))
 	}
@@ -153,7 +153,10 @@ func TestCloneOfSavepoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rep := checkpoint.Restored(c.root(), copied, "r", time.Now())
+	_, rep, err := checkpoint.Restored(c.root(), copied, pin)
+	if err != nil {
+		t.Fatal(err)
+	}
 	k := savepoint.Offline{Bucket: c.bucket, Job: "meters", Clock: clock.Real()}
 	if _, err := savepoint.Remove(c.ctx, k, s, c.clonePin()); sabot.KindOf(err) != sabot.Invalid {
 		t.Errorf("the pin of a clone that has not run was removed: %v", err)

@@ -335,8 +335,10 @@ type Pin struct {
 	Kind          PinKind                `protobuf:"varint,4,opt,name=kind,proto3,enum=sabot.checkpoint.v1.PinKind" json:"kind,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"` // of the savepoint, or of the job that is a clone
 	CreatedUs     int64                  `protobuf:"varint,6,opt,name=created_us,json=createdUs,proto3" json:"created_us,omitempty"`
-	Written       bool                   `protobuf:"varint,7,opt,name=written,proto3" json:"written,omitempty"`        // the copy is there; a clone needs none
-	Objects       []uint32               `protobuf:"varint,8,rep,packed,name=objects,proto3" json:"objects,omitempty"` // that the root named
+	Written       bool                   `protobuf:"varint,7,opt,name=written,proto3" json:"written,omitempty"`          // the copy is there; a clone needs none
+	Objects       []uint32               `protobuf:"varint,8,rep,packed,name=objects,proto3" json:"objects,omitempty"`   // that the root named
+	Unfolded      []uint64               `protobuf:"varint,9,rep,packed,name=unfolded,proto3" json:"unfolded,omitempty"` // cuts up to the epoch that were asked for, and that the root does not hold
+	Abandoned     bool                   `protobuf:"varint,10,opt,name=abandoned,proto3" json:"abandoned,omitempty"`     // the job has gone back behind it: what it had published by then was to come again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -425,6 +427,20 @@ func (x *Pin) GetObjects() []uint32 {
 		return x.Objects
 	}
 	return nil
+}
+
+func (x *Pin) GetUnfolded() []uint64 {
+	if x != nil {
+		return x.Unfolded
+	}
+	return nil
+}
+
+func (x *Pin) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
 }
 
 // Exchange is what one cut of a group sends to one input of a keyed stage: rows by hash, in blocks one after the other in one object.
@@ -3410,7 +3426,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\x12;\n" +
 	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\x12,\n" +
 	"\x04pins\x18\x1a \x03(\v2\x18.sabot.checkpoint.v1.PinR\x04pins\x12\x16\n" +
-	"\x06cloned\x18\x1b \x01(\bR\x06cloned\"\xd8\x01\n" +
+	"\x06cloned\x18\x1b \x01(\bR\x06cloned\"\x92\x02\n" +
 	"\x03Pin\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -3420,7 +3436,10 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
 	"created_us\x18\x06 \x01(\x03R\tcreatedUs\x12\x18\n" +
 	"\awritten\x18\a \x01(\bR\awritten\x12\x18\n" +
-	"\aobjects\x18\b \x03(\rR\aobjects\"\xc2\x01\n" +
+	"\aobjects\x18\b \x03(\rR\aobjects\x12\x1a\n" +
+	"\bunfolded\x18\t \x03(\x04R\bunfolded\x12\x1c\n" +
+	"\tabandoned\x18\n" +
+	" \x01(\bR\tabandoned\"\xc2\x01\n" +
 	"\bExchange\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\rR\x05input\x12\x14\n" +

@@ -179,6 +179,9 @@ func (c savepointRestoreCmd) Run(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "Job %s goes on from %s, with %d rows read, when it is started.\n", root.Job, c.Name, checkpoint.RowsRead(root))
 	fmt.Fprintf(w, "What run %s published since comes again: the rows of its outputs with numbers above %d", rep.Run, rep.Above)
+	if len(rep.Cuts) > 0 {
+		fmt.Fprintf(w, ", or with one of %v", rep.Cuts)
+	}
 	for _, o := range rep.Open {
 		fmt.Fprintf(w, ", and of %s %s %d", o.Sink, o.Range, o.Number)
 	}

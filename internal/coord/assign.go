@@ -37,7 +37,7 @@ func assign(root *pb.Root, live []uint32) (changed []uint32) {
 	}
 	for _, o := range root.Outputs {
 		if !slices.Contains(live, o.Group) {
-			o.Group = live[0]
+			o.Group, o.Closed = live[0], true // who gets it need not start again, and so does not know that it is open
 		}
 	}
 	for _, d := range root.DeadSections {

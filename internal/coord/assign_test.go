@@ -107,3 +107,19 @@ func TestAssignKeepsWhatItCan(t *testing.T) {
 		t.Errorf("a fourth worker moves %d of 18 things, want 4:\n%v\n%v", moved, was, now)
 	}
 }
+
+// A group that is given an output need not start again: it is told nothing of one that is open.
+func TestOpenOutputsOfALostGroupAreClosed(t *testing.T) {
+	root := checkpoint.FreshRoot(nil, checkpoint.Start{Job: "job", Run: "run", Sources: []*pb.Source{{Name: "src", Splits: []*pb.Split{{Id: "a"}}}}})
+	root.Groups = append(root.Groups, &pb.Group{Id: 1})
+	root.Outputs = []*pb.Output{{Sink: "s", Range: "mine", Number: 1}, {Sink: "s", Range: "lost", Number: 2, Group: 1}}
+	if changed := assign(root, []uint32{0}); len(changed) != 0 {
+		t.Fatalf("groups %v start again, want none", changed)
+	}
+	if o := root.Outputs[0]; o.Closed {
+		t.Error("the output of a group that goes on is closed")
+	}
+	if o := root.Outputs[1]; !o.Closed || o.Group != 0 {
+		t.Errorf("the lost group's output is %v, want it closed, and group 0's", o)
+	}
+}

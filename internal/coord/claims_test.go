@@ -15,7 +15,7 @@ func takenOver(t *testing.T) *rig {
 		Sources: []*pb.Source{{Name: "src", Splits: []*pb.Split{{Id: "a"}, {Id: "b", Group: 1}}}}})
 	root.Epoch = 4
 	root.Groups = []*pb.Group{{Id: 0, Generation: 7, Previous: -1, Cut: 3, CutId: "c3"}, {Id: 1, Generation: 2, Previous: -1, Cut: 4, CutId: "c4"}}
-	m := newMachine(checkpoint.TakeOver(root), settings{interval: time.Second, cutTimeout: time.Minute, settle: time.Second}, now)
+	m := NewMachine(checkpoint.TakeOver(root), Settings{Interval: time.Second, CutTimeout: time.Minute, Settle: time.Second}, now)
 	return &rig{t: t, m: m, now: now}
 }
 

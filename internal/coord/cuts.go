@@ -29,7 +29,7 @@ func (m *Machine) cutDue(w *member, now time.Time) time.Time {
 	if m.stopping || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
 		return now
 	}
-	return m.lastCut.Add(m.set.interval)
+	return m.lastCut.Add(m.set.Interval)
 }
 
 // cuts asks for cuts: when one is due, of all who have something new, so that they are committed together. Without any a stop ends the run.
@@ -63,6 +63,7 @@ func (m *Machine) cuts(now time.Time) {
 func (m *Machine) cut(w *member, now time.Time) {
 	p := w.progress
 	w.open, w.lastCut = &openCut{m.next, now}, m.next
+	m.unfolded[m.next] = true
 	m.next++
 	m.lastCut, w.marker = now, p.Rows
 	if p.Ended {
@@ -85,7 +86,7 @@ func (m *Machine) stop(now time.Time) {
 		return
 	}
 	if floor := checkpoint.Floor(m.root, m.next); len(m.garbage) > 0 && floor > m.root.Floor {
-		if now.Before(m.lastCommit.Add(m.set.commitGap)) {
+		if now.Before(m.lastCommit.Add(m.set.CommitGap)) {
 			return
 		}
 		body := proto.Clone(m.root).(*pb.Root)

@@ -46,7 +46,7 @@ func (m *Machine) commitDue(now time.Time) bool {
 	if len(m.reports) == 0 && len(m.raise) == 0 && !m.dealDue(now) && !m.pinsDue() {
 		return true
 	}
-	if now.Before(m.lastCommit.Add(m.set.commitGap)) {
+	if now.Before(m.lastCommit.Add(m.set.CommitGap)) {
 		return false
 	}
 	return len(m.raise) > 0 || m.pinsDue() || m.dealDue(now) || !m.anyOthersOpen() || !now.Before(m.firstCame.Add(m.hold()))
@@ -129,6 +129,7 @@ func (m *Machine) take(body *pb.Root, r *pb.Report) bool {
 	w := m.holder(r)
 	switch out.Reason {
 	case checkpoint.Folded:
+		delete(m.unfolded, r.Cut)
 		if w != nil {
 			w.refusals = 0
 			if w.open != nil && w.open.n <= r.Cut {
@@ -274,7 +275,7 @@ func (m *Machine) schedule(now time.Time) {
 				own++
 			}
 		}
-		for _, t := range m.set.policy.plan(m.root, w.group, m.next, busy, m.set.policy.Tasks-own) {
+		for _, t := range m.set.Policy.plan(m.root, w.group, m.next, busy, m.set.Policy.Tasks-own) {
 			m.tasks = append(m.tasks, task{placeOf(t.Compaction), w.group, m.next, now})
 			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t}})
 		}

@@ -175,9 +175,9 @@ func (d *Driver) begin(ctx context.Context, body *pb.Root, expected objstore.Ver
 	if err := d.commit(ctx, body); err != nil {
 		return nil, fmt.Errorf("start job %s: %w", body.Job, err)
 	}
-	return newMachine(body, settings{interval: max(d.opt.Interval, gap), commitGap: gap, cutTimeout: d.opt.CutTimeout,
-		compactionTimeout: d.opt.CompactionTimeout, settle: d.opt.Settle, silence: d.opt.Silence, policy: d.opt.Compaction,
-		retain: d.opt.Retain, retainEvery: d.opt.RetainEvery}, d.opt.Clock.Now()), nil
+	return NewMachine(body, Settings{Interval: max(d.opt.Interval, gap), CommitGap: gap, CutTimeout: d.opt.CutTimeout,
+		CompactionTimeout: d.opt.CompactionTimeout, Settle: d.opt.Settle, Silence: d.opt.Silence, Policy: d.opt.Compaction,
+		Retain: d.opt.Retain, RetainEvery: d.opt.RetainEvery}, d.opt.Clock.Now()), nil
 }
 
 // commit commits body on top of the last commit.

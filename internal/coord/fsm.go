@@ -9,17 +9,17 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
-// settings are the machine's part of Options.
-type settings struct {
-	interval          time.Duration // between starts of cuts
-	commitGap         time.Duration // shortest time between commits
-	cutTimeout        time.Duration
-	compactionTimeout time.Duration
-	settle            time.Duration // how long after a worker's coming or going the shares are dealt out
-	silence           time.Duration // a worker unheard of for so long is gone; 0: its connection tells
-	policy            Policy
-	retain            int           // how many roots are kept, to fall back to
-	retainEvery       time.Duration // between two of them
+// Settings are the machine's part of Options.
+type Settings struct {
+	Interval          time.Duration // between starts of cuts
+	CommitGap         time.Duration // shortest time between commits
+	CutTimeout        time.Duration
+	CompactionTimeout time.Duration
+	Settle            time.Duration // how long after a worker's coming or going the shares are dealt out
+	Silence           time.Duration // a worker unheard of for so long is gone; 0: its connection tells
+	Policy            Policy
+	Retain            int           // how many roots are kept, to fall back to
+	RetainEvery       time.Duration // between two of them
 }
 
 // longestHold bounds how long a report waits for those of the other groups' cuts, to be committed with them.
@@ -30,11 +30,12 @@ const longestHold = 250 * time.Millisecond
 // Whoever drives it calls Ready after each input, and does what it says before the next: sends the messages in order, begins the commit, whose
 // result comes back by CommitDone. Next says when Tick is due if nothing else happens.
 type Machine struct {
-	set  settings
+	set  Settings
 	fold func(*pb.Root, *pb.Report) checkpoint.FoldOutcome
 
-	root       *pb.Root // committed
-	next       uint64   // lowest number given to no cut yet
+	root       *pb.Root        // committed
+	next       uint64          // lowest number given to no cut yet
+	unfolded   map[uint64]bool // cuts asked for that no root holds
 	lastCut    time.Time
 	lastCommit time.Time
 
@@ -109,13 +110,13 @@ type End struct {
 	Err      error // why it cannot go on; nil for a stop that was asked for
 }
 
-// newMachine returns a machine that goes on from a committed root.
-func newMachine(root *pb.Root, set settings, now time.Time) *Machine {
-	set.policy = set.policy.withDefaults()
+// NewMachine returns a machine that goes on from a committed root.
+func NewMachine(root *pb.Root, set Settings, now time.Time) *Machine {
+	set.Policy = set.Policy.withDefaults()
 	m := &Machine{set: set, fold: checkpoint.Fold, root: root, next: max(root.Epoch+1, root.Floor), garbage: map[string]bool{},
-		raise: map[uint32]bool{}, lastCut: now, lastCommit: now,
+		raise: map[uint32]bool{}, unfolded: map[uint64]bool{}, lastCut: now, lastCommit: now,
 		pins: pinning{copying: map[string]bool{}, retained: lastRetained(root, now)}}
-	if set.settle > 0 && slices.ContainsFunc(root.Groups, func(g *pb.Group) bool { return g.Previous >= 0 }) {
+	if set.Settle > 0 && slices.ContainsFunc(root.Groups, func(g *pb.Group) bool { return g.Previous >= 0 }) {
 		m.backBy = now.Add(backFor)
 	}
 	if root.FinishedUs != 0 {
@@ -123,6 +124,9 @@ func newMachine(root *pb.Root, set settings, now time.Time) *Machine {
 	}
 	return m
 }
+
+// FoldWith makes the machine fold reports by another function than checkpoint.Fold: a simulation shows what becomes of a job without one of its rules.
+func (m *Machine) FoldWith(fold func(*pb.Root, *pb.Report) checkpoint.FoldOutcome) { m.fold = fold }
 
 // Ready returns what is to be done, once.
 func (m *Machine) Ready() Ready {
@@ -180,19 +184,19 @@ func (m *Machine) Tick(now time.Time) {
 		return
 	}
 	for _, w := range slices.Clone(m.members) {
-		if m.set.silence > 0 && now.Sub(w.seen) >= m.set.silence {
+		if m.set.Silence > 0 && now.Sub(w.seen) >= m.set.Silence {
 			m.log(true, "worker has not been heard of, its share goes to others", "worker", w.name, "after", now.Sub(w.seen))
 			m.leave(w, now)
 			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Stop{Stop: &pb.Stop{Reason: "not heard of", Again: true}}}) // it may come again
 			continue
 		}
-		if o := w.open; o != nil && now.Sub(o.at) >= m.set.cutTimeout {
+		if o := w.open; o != nil && now.Sub(o.at) >= m.set.CutTimeout {
 			m.log(true, "cut open for too long, starting the group again", "cut", o.n, "worker", w.name, "after", now.Sub(o.at))
 			m.restart(w)
 		}
 	}
 	m.tasks = slices.DeleteFunc(m.tasks, func(t task) bool {
-		late := now.Sub(t.since) >= m.set.compactionTimeout
+		late := now.Sub(t.since) >= m.set.CompactionTimeout
 		if late {
 			m.log(true, "compaction open for too long, given up", "table", t.at.table, "cut", t.n)
 		}
@@ -224,14 +228,14 @@ func (m *Machine) Next(now time.Time) time.Time {
 	}
 	for _, w := range m.members {
 		if w.open != nil {
-			until(w.open.at.Add(m.set.cutTimeout))
+			until(w.open.at.Add(m.set.CutTimeout))
 		}
-		if m.set.silence > 0 {
-			until(w.seen.Add(m.set.silence))
+		if m.set.Silence > 0 {
+			until(w.seen.Add(m.set.Silence))
 		}
 	}
 	for _, t := range m.tasks {
-		until(t.since.Add(m.set.compactionTimeout))
+		until(t.since.Add(m.set.CompactionTimeout))
 	}
 	if m.stopping {
 		until(m.stopBy)
@@ -246,7 +250,7 @@ func (m *Machine) Next(now time.Time) time.Time {
 		}
 	}
 	if len(m.reports) > 0 || len(m.raise) > 0 || m.pinsDue() || m.stopping && !m.anyOpen() && len(m.pins.copying) == 0 {
-		t := m.lastCommit.Add(m.set.commitGap)
+		t := m.lastCommit.Add(m.set.CommitGap)
 		if len(m.reports) > 0 && len(m.raise) == 0 && !m.pinsDue() && m.anyOthersOpen() {
 			t = later(t, m.firstCame.Add(m.hold()))
 		}
@@ -268,7 +272,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // hold is how long a report waits for others.
-func (m *Machine) hold() time.Duration { return min(m.set.interval/4, longestHold) }
+func (m *Machine) hold() time.Duration { return min(m.set.Interval/4, longestHold) }
 
 func (m *Machine) group(id uint32) *pb.Group { return checkpoint.GroupOf(m.root, id) }
 

@@ -25,7 +25,7 @@ func newRig(t *testing.T) *rig {
 	now := time.Unix(1000, 0)
 	root := checkpoint.FreshRoot(nil, checkpoint.Start{Job: "job", Run: "run", Now: now, Fingerprint: "fp",
 		Sources: []*pb.Source{{Name: "src", Splits: []*pb.Split{{Id: "a", Bounded: true}}}}})
-	m := newMachine(root, settings{interval: time.Second, cutTimeout: time.Minute, compactionTimeout: time.Minute}, now)
+	m := NewMachine(root, Settings{Interval: time.Second, CutTimeout: time.Minute, CompactionTimeout: time.Minute}, now)
 	return &rig{t: t, m: m, now: now}
 }
 
@@ -276,7 +276,7 @@ func TestMachineFailures(t *testing.T) {
 
 func TestMachinePacesCommits(t *testing.T) {
 	r := newRig(t)
-	r.m.set.commitGap = 2 * time.Second
+	r.m.set.CommitGap = 2 * time.Second
 	r.register()
 	r.progress(&pb.Progress{Rows: 10})
 	r.wait(time.Second)

@@ -116,7 +116,7 @@ const backFor = 2 * time.Second
 
 // refuse sends away a worker that cannot take part. When it is alone, as in a local run, that is the end.
 func (m *Machine) refuse(id WorkerID, err error, now time.Time) {
-	if len(m.members) == 0 && m.set.settle == 0 {
+	if len(m.members) == 0 && m.set.Settle == 0 {
 		m.finish(&End{Err: err}, "another plan")
 		return
 	}
@@ -144,7 +144,7 @@ func (m *Machine) leave(w *member, now time.Time) {
 // failed: a worker cannot go on. What another worker could do no better ends the job.
 func (m *Machine) failed(id WorkerID, w *member, f *pb.Failed, now time.Time) {
 	kind := kindNamed(f.Kind)
-	if m.set.settle > 0 && kind != sabot.Invalid && kind != sabot.Corrupt {
+	if m.set.Settle > 0 && kind != sabot.Invalid && kind != sabot.Corrupt {
 		m.log(true, "worker failed", "error", f.Error)
 		if w != nil {
 			m.leave(w, now)
@@ -156,11 +156,11 @@ func (m *Machine) failed(id WorkerID, w *member, f *pb.Failed, now time.Time) {
 
 // change makes the next root deal out the shares anew.
 func (m *Machine) change(now time.Time, planned bool) {
-	at := now.Add(m.set.settle)
+	at := now.Add(m.set.Settle)
 	if m.deal != nil {
 		planned = planned && m.deal.planned
 	}
-	if !planned && m.set.settle > 0 {
+	if !planned && m.set.Settle > 0 {
 		at = now
 	}
 	m.deal = &deal{at: at, planned: planned, until: at.Add(lastCutsFor)}

@@ -132,7 +132,7 @@ func (m *Machine) pin(body *pb.Root, c *commitInFlight, now time.Time) (changed 
 			later = append(later, r)
 			continue
 		}
-		p, err := addPin(body, r, now)
+		p, err := m.addPin(body, r, now)
 		if err != nil {
 			m.log(true, "savepoint is given up", "id", r.id, "error", err)
 			continue
@@ -149,21 +149,34 @@ func (m *Machine) pin(body *pb.Root, c *commitInFlight, now time.Time) (changed 
 	return changed
 }
 
-func addPin(body *pb.Root, r pinRequest, now time.Time) (*pb.Pin, error) {
+func (m *Machine) addPin(body *pb.Root, r pinRequest, now time.Time) (*pb.Pin, error) {
 	if r.kind == pb.PinKind_CLONE {
 		return checkpoint.AddClone(body, r.of, r.id, r.name, now)
 	}
-	return checkpoint.AddPin(body, r.kind, r.id, r.name, now)
+	p, err := checkpoint.AddPin(body, r.kind, r.id, r.name, now)
+	if err != nil {
+		return nil, err
+	}
+	for n := range m.unfolded {
+		switch {
+		case n < body.Floor:
+			delete(m.unfolded, n) // never
+		case n <= body.Epoch:
+			p.Unfolded = append(p.Unfolded, n)
+		}
+	}
+	slices.Sort(p.Unfolded)
+	return p, nil
 }
 
 // retain pins body from time to time, and removes what has been retained for longest.
 func (m *Machine) retain(body *pb.Root, c *commitInFlight, now time.Time) (changed bool) {
-	if m.set.retain <= 0 || now.Sub(m.pins.retained) < m.set.retainEvery {
+	if m.set.Retain <= 0 || now.Sub(m.pins.retained) < m.set.RetainEvery {
 		return false
 	}
 	m.pins.retained = now
-	changed = checkpoint.Retain(body, m.set.retain-1)
-	p, err := checkpoint.AddPin(body, pb.PinKind_RETAINED, fmt.Sprintf("t%de%d", body.Term, body.Epoch), "", now)
+	changed = checkpoint.Retain(body, m.set.Retain-1)
+	p, err := m.addPin(body, pinRequest{kind: pb.PinKind_RETAINED, id: fmt.Sprintf("t%de%d", body.Term, body.Epoch)}, now)
 	if err != nil {
 		m.log(true, "no checkpoint is retained", "error", err)
 		return changed

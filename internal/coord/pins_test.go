@@ -149,7 +149,7 @@ func TestMachineFinishesAfterItsSavepoint(t *testing.T) {
 
 func TestMachineRetainsRoots(t *testing.T) {
 	r := newRig(t)
-	r.m.set.retain, r.m.set.retainEvery = 2, time.Minute
+	r.m.set.Retain, r.m.set.RetainEvery = 2, time.Minute
 	r.register()
 	cut := func(n uint64, after time.Duration) {
 		t.Helper()

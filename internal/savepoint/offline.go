@@ -138,7 +138,9 @@ func (o Offline) Restore(ctx context.Context, nameOrID string) (root *pb.Root, r
 		if err != nil {
 			return err
 		}
-		root, rep = checkpoint.Restored(t.root, copied, o.Clock.Random(4), o.Clock.Now())
+		if root, rep, err = checkpoint.Restored(t.root, copied, pin); err != nil {
+			return fmt.Errorf("go back to %s: %w", nameOrID, err)
+		}
 		return t.commit(ctx, root)
 	})
 	return root, rep, err

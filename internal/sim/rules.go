@@ -1,0 +1,32 @@
+package sim
+
+// Rules names the rules that a history does without. The zero value keeps all.
+type Rules map[string]bool
+
+// The rules that can be taken away.
+const (
+	NoBase         = "base cut"                      // a report's base need not be the committed cut
+	NoGeneration   = "generation"                    // nor its generation the group's
+	NoTerm         = "term"                          // nor its term, or those of its objects, the root's
+	NoFloor        = "floor"                         // cuts, compactions and names below the floor are taken
+	GoesOn         = "restart of a refused group"    // who was refused, or taken for dead, goes on where it is
+	AnyClaim       = "claims"                        // any holder may go on after a takeover
+	NoRowClip      = "rows clipped to the partition" // a reader takes all rows of the blocks that it reads
+	ForgetsRead    = "positions of readers"          // a group that starts has read nothing
+	AppendCompact  = "compaction in its place"       // what compaction makes is the newest
+	NoInputCheck   = "compaction's inputs"           // what was compacted need not be there any more
+	MixBuckets     = "pure buckets"                  // compaction takes references of any bucket
+	AmbiguousDone  = "reading back"                  // a request without an answer counts as done
+	RebaseOn412    = "412 deposes"                   // a commit that comes too late goes on top of the other
+	SweepAll       = "term and floor of garbage"     // whatever is not named is deleted
+	NoPins         = "pins"                          // garbage is what no state names
+	PinAfterCopy   = "pin before copy"               // the copy is written first, then the pin
+	RunlessNames   = "run in output names"           // outputs are named without it
+	EarlyPublish   = "publish after commit"          // outputs are published when they are reported
+	DropEarly      = "outputs wait"                  // outputs are dropped when they close
+	FinishEarly    = "finished when published"       // a job is finished with outputs waiting
+	ReuseNames     = "new names"                     // packs of a cut have one name
+	KeepNumbers    = "new numbers after going back"  // outputs that were open keep their number
+	KeepGeneration = "generations after going back"  // restored groups have the generations of the copy
+	EagerWatermark = "watermark after its rows"      // a watermark is passed on before the rows of its root are read
+)

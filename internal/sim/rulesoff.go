@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/objstore"
+)
+
+// fold is checkpoint.Fold without the rules that the history does without.
+func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
+	off, g := c.w.rules, checkpoint.GroupOf(root, r.Group)
+	if g == nil {
+		return checkpoint.Fold(root, r)
+	}
+	x := proto.Clone(r).(*pb.Report)
+	term, floor, since := root.Term, root.Floor, g.Since
+	if off[NoBase] && x.Cut > g.Cut {
+		x.Base, x.BaseId = g.Cut, g.CutId
+	}
+	if off[NoGeneration] {
+		x.Generation = g.Generation
+	}
+	if off[NoGeneration] {
+		g.Since = 0
+	}
+	if off[NoTerm] {
+		root.Term = x.Term
+	}
+	if off[NoFloor] {
+		root.Floor = 0
+	}
+	c.compactions(root, x)
+	before := len(root.Objects)
+	out := checkpoint.Fold(root, x)
+	root.Term, root.Floor = term, floor
+	if out.Reason != checkpoint.Folded {
+		g.Since = since
+		c.w.stats["refused"]++
+		c.w.note("refused cut %d of group %d: %s", r.Cut, r.Group, out)
+		return out
+	}
+	g.Since = since
+	c.w.note("folded cut %d of group %d", r.Cut, r.Group)
+	if len(r.Compactions) > 0 && len(root.Objects) != before {
+		c.w.stats["compactions folded"]++
+	}
+	if off[DropEarly] {
+		c.dropOutputs(root)
+	}
+	return out
+}
+
+// compactions lets compactions through that Fold would drop.
+func (c *coordinator) compactions(root *pb.Root, x *pb.Report) {
+	off := c.w.rules
+	if !off[AppendCompact] && !off[NoInputCheck] {
+		return
+	}
+	var kept []*pb.Compaction
+	for _, k := range x.Compactions {
+		var p *pb.ReportPartition
+		for _, rp := range x.Partitions {
+			if rp.Stage == k.Stage && rp.Lo == k.Lo && rp.Hi == k.Hi {
+				p = rp
+			}
+		}
+		if p == nil || len(k.Outputs) != 1 {
+			kept = append(kept, k)
+			continue
+		}
+		gone := dropInputs(root, x, k)
+		if gone == 0 || off[AppendCompact] && gone < len(k.Inputs) {
+			continue
+		}
+		out := proto.Clone(k.Outputs[0]).(*pb.Reference)
+		in := k.Inputs[0]
+		out.BucketLo, out.BucketHi, out.Lo, out.Hi = in.BucketLo, in.BucketHi, k.Lo, k.Hi
+		p.Refs = append(p.Refs, out) // as the newest
+	}
+	x.Compactions = kept
+}
+
+// dropInputs removes a compaction's inputs from root, those that are there, and returns how many that was.
+func dropInputs(root *pb.Root, x *pb.Report, k *pb.Compaction) (gone int) {
+	for _, st := range root.Stages {
+		for _, p := range st.Partitions {
+			if st.Id != k.Stage || p.Lo != k.Lo || p.Hi != k.Hi {
+				continue
+			}
+			var refs []*pb.Reference
+			for _, r := range p.Refs {
+				match := false
+				for _, in := range k.Inputs {
+					match = match || root.Objects[r.Object].Key == x.Objects[in.Object].Key && r.Offset == in.Offset && r.Length == in.Length && r.Table == in.Table
+				}
+				if match {
+					gone++
+					continue
+				}
+				refs = append(refs, r)
+			}
+			p.Refs = refs
+		}
+	}
+	return gone
+}
+
+// dropOutputs forgets outputs as soon as they are closed.
+func (c *coordinator) dropOutputs(root *pb.Root) {
+	var kept []*pb.Output
+	for _, o := range root.Outputs {
+		if !o.Closed || c.w.intn(3) > 0 {
+			kept = append(kept, o)
+		}
+	}
+	root.Outputs = kept
+}
+
+// finishEarly marks a root as finished that is not.
+func (c *coordinator) finishEarly(body *pb.Root) {
+	if c.w.rules[FinishEarly] && body.Ended && body.FinishedUs == 0 {
+		body.FinishedUs = max(1, c.w.now.UnixMicro())
+	}
+}
+
+// commit is Store.Commit without the rules that the history does without.
+func (c *coordinator) commit(body *pb.Root, expected objstore.Version) (objstore.Version, error) {
+	ctx, off := context.Background(), c.w.rules
+	if !off[AmbiguousDone] && !off[RebaseOn412] {
+		return c.store.Commit(ctx, body, expected)
+	}
+	body.Nonce = c.w.name()
+	b, err := checkpoint.EncodeRoot(body)
+	if err != nil {
+		return "", err
+	}
+	for range 50 {
+		v, err := c.store.Bucket.PutIf(ctx, current, b, expected)
+		switch {
+		case err == nil:
+			return v, nil
+		case off[AmbiguousDone] && errors.Is(err, objstore.ErrAmbiguous):
+			_, at, err := c.w.bucket.Get(ctx, current)
+			return at, err
+		case off[AmbiguousDone] && errors.Is(err, objstore.ErrPrecondition):
+			return "", err
+		case errors.Is(err, objstore.ErrPrecondition):
+			if _, expected, err = c.w.bucket.Get(ctx, current); err != nil {
+				return "", err
+			}
+		}
+	}
+	return "", objstore.ErrAmbiguous
+}
+
+// pinnedOnly returns the objects that only pins name.
+func pinnedOnly(root *pb.Root) []string {
+	c := proto.Clone(root).(*pb.Root)
+	checkpoint.DropPins(c, func(*pb.Pin) bool { return true })
+	return checkpoint.Collectable(c, checkpoint.Garbage(root, c))
+}
