@@ -146,7 +146,21 @@ func (c *cluster) ends() {
 	}
 }
 
-// Processes die, freeze and come back, and so does the bucket: the output is that of an undisturbed run.
+// rescale changes the number of partitions while the job runs. While shares are dealt out it is refused, and asked for again.
+func (c *cluster) rescale(partitions int) {
+	c.t.Helper()
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		out, err := c.sabot("rescale", "--partitions", fmt.Sprint(partitions), "--coordinator", strings.Join(c.addrs, ","))
+		if err == nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			c.t.Fatalf("the job does not get %d partitions: %v\n%s", partitions, err, out)
+		}
+	}
+}
+
+// Processes die, freeze and come back, and so does the bucket; partitions change twice: the output is that of an undisturbed run.
 func TestClusterOnMinIO(t *testing.T) {
 	m := miniotest.Start(t)
 	flights := mustFlights(t, slice)
@@ -168,9 +182,11 @@ func TestClusterOnMinIO(t *testing.T) {
 			c.kill("worker-0")
 			c.reach(20_000)
 			c.worker(3)
+			c.rescale(5)
 			c.reach(35_000)
 			c.kill("coordinator-0") // the other takes over
 			c.reach(50_000)
+			c.rescale(12)
 			c.coordinator(0)
 			c.signal("worker-1", syscall.SIGSTOP)
 			c.reach(65_000) // its share has gone to others
