@@ -160,6 +160,24 @@ func (h *hand) committed() {
 	}
 }
 
+// pins asks the machine for a change of pins.
+func (h *hand) pins(f func(*Machine, time.Time) error) {
+	h.t.Helper()
+	var refused error
+	if err := h.driver.Do(h.ctx, func(m *Machine, now time.Time) { refused = f(m, now) }); err != nil || refused != nil {
+		h.t.Fatal(err, refused)
+	}
+}
+
+// savepoint makes a savepoint, and waits until it can be used.
+func (h *hand) savepoint(id string) {
+	h.t.Helper()
+	h.pins(func(m *Machine, now time.Time) error { return m.Savepoint(id, id, now) })
+	for p := checkpoint.PinOf(h.root, id); p == nil || !p.Written; p = checkpoint.PinOf(h.root, id) {
+		h.committed()
+	}
+}
+
 func (h *hand) wait() {
 	h.t.Helper()
 	<-h.done
@@ -198,6 +216,12 @@ func TestRequests(t *testing.T) {
 	}
 	time.Sleep(5 * time.Millisecond) // several intervals: time in which nothing must happen
 	wantRequests(t, "idle", b)
+	h.savepoint("s1")
+	wantRequests(t, "savepoint", b, "PUT job/copies/0000000000000001-0000000000000001-s1", "PUT-IF job/CURRENT", "PUT-IF job/CURRENT")
+	h.pins(func(m *Machine, now time.Time) error { return m.RemovePin("s1", now) })
+	for checkpoint.PinOf(h.root, "s1") != nil {
+		h.committed()
+	}
 	h.progress(6, false)
 	h.cut(6, false, true)
 	h.committed()
@@ -206,7 +230,8 @@ func TestRequests(t *testing.T) {
 		t.Error("the worker was not told to stop")
 	}
 	h.wait()
-	wantRequests(t, "cut that drops a pack, and stop", b, "DELETE "+pack1, "DELETE "+pack2, "PUT "+pack2, "PUT-IF job/CURRENT")
+	wantRequests(t, "removal of the savepoint, cut that drops a pack, and stop", b, "DELETE job/copies/0000000000000001-0000000000000001-s1", "DELETE "+pack1, "DELETE "+pack2, "PUT "+pack2, "PUT-IF job/CURRENT",
+		"PUT-IF job/CURRENT")
 
 	store := checkpoint.Store{Bucket: b, Paths: h.paths, Clock: clock.Real()}
 	root, v, err := store.Read(context.Background())
