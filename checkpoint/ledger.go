@@ -126,7 +126,15 @@ func (l *Ledger) committed(root *pb.Root) {
 func (l *Ledger) Claim(rows int64) *pb.Claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &pb.Claim{Run: l.run, Group: l.group, Generation: l.generation, Cut: l.last.n, CutId: l.last.id, Base: l.base.n, BaseId: l.base.id,
+	opened := uint64(0)
+	if l.open != nil {
+		for _, o := range l.open.Report.Outputs {
+			if len(o.Schema) > 0 {
+				opened = o.Key.Number
+			}
+		}
+	}
+	return &pb.Claim{Opened: opened, Run: l.run, Group: l.group, Generation: l.generation, Cut: l.last.n, CutId: l.last.id, Base: l.base.n, BaseId: l.base.id,
 		Again: l.open != nil, Asked: l.asked, Rows: rows}
 }
 

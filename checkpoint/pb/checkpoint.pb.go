@@ -3154,9 +3154,10 @@ type Claim struct {
 	CutId         string                 `protobuf:"bytes,5,opt,name=cut_id,json=cutId,proto3" json:"cut_id,omitempty"`
 	Base          uint64                 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"` // the cut which that one builds on
 	BaseId        string                 `protobuf:"bytes,7,opt,name=base_id,json=baseId,proto3" json:"base_id,omitempty"`
-	Asked         uint64                 `protobuf:"varint,8,opt,name=asked,proto3" json:"asked,omitempty"`  // the highest cut that it has been asked for
-	Rows          int64                  `protobuf:"varint,9,opt,name=rows,proto3" json:"rows,omitempty"`    // of its splits as of the root that it started from
-	Again         bool                   `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"` // it can file that cut again, if what is committed is its base
+	Asked         uint64                 `protobuf:"varint,8,opt,name=asked,proto3" json:"asked,omitempty"`    // the highest cut that it has been asked for
+	Rows          int64                  `protobuf:"varint,9,opt,name=rows,proto3" json:"rows,omitempty"`      // of its splits as of the root that it started from
+	Again         bool                   `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"`   // it can file that cut again, if what is committed is its base
+	Opened        uint64                 `protobuf:"varint,11,opt,name=opened,proto3" json:"opened,omitempty"` // number of the outputs that this cut opens; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3259,6 +3260,13 @@ func (x *Claim) GetAgain() bool {
 		return x.Again
 	}
 	return false
+}
+
+func (x *Claim) GetOpened() uint64 {
+	if x != nil {
+		return x.Opened
+	}
+	return 0
 }
 
 // Progress says that there is something to cut (new input, output to report as published), and when the input has ended.
@@ -3673,7 +3681,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x120\n" +
-	"\x05claim\x18\x04 \x01(\v2\x1a.sabot.checkpoint.v1.ClaimR\x05claim\"\xe5\x01\n" +
+	"\x05claim\x18\x04 \x01(\v2\x1a.sabot.checkpoint.v1.ClaimR\x05claim\"\xfd\x01\n" +
 	"\x05Claim\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x1e\n" +
@@ -3687,7 +3695,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x05asked\x18\b \x01(\x04R\x05asked\x12\x12\n" +
 	"\x04rows\x18\t \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05again\x18\n" +
-	" \x01(\bR\x05again\"\x84\x01\n" +
+	" \x01(\bR\x05again\x12\x16\n" +
+	"\x06opened\x18\v \x01(\x04R\x06opened\"\x84\x01\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +

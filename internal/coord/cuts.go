@@ -63,7 +63,7 @@ func (m *Machine) cuts(now time.Time) {
 func (m *Machine) cut(w *member, now time.Time) {
 	p := w.progress
 	w.open, w.lastCut = &openCut{m.next, now}, m.next
-	m.unfolded[m.next] = true
+	m.unfolded[m.next] = w.group
 	m.next++
 	m.lastCut, w.marker = now, p.Rows
 	if p.Ended {

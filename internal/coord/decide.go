@@ -3,6 +3,7 @@ package coord
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -129,7 +130,7 @@ func (m *Machine) take(body *pb.Root, r *pb.Report) bool {
 	w := m.holder(r)
 	switch out.Reason {
 	case checkpoint.Folded:
-		delete(m.unfolded, r.Cut)
+		maps.DeleteFunc(m.unfolded, func(n uint64, group uint32) bool { return group == r.Group && n <= r.Cut })
 		if w != nil {
 			w.refusals = 0
 			if w.open != nil && w.open.n <= r.Cut {

@@ -33,9 +33,9 @@ type Machine struct {
 	set  Settings
 	fold func(*pb.Root, *pb.Report) checkpoint.FoldOutcome
 
-	root       *pb.Root        // committed
-	next       uint64          // lowest number given to no cut yet
-	unfolded   map[uint64]bool // cuts asked for that no root holds
+	root       *pb.Root          // committed
+	next       uint64            // lowest number given to no cut yet
+	unfolded   map[uint64]uint32 // cuts that no root holds, and numbers of outputs that they open, and their groups
 	lastCut    time.Time
 	lastCommit time.Time
 
@@ -114,7 +114,7 @@ type End struct {
 func NewMachine(root *pb.Root, set Settings, now time.Time) *Machine {
 	set.Policy = set.Policy.withDefaults()
 	m := &Machine{set: set, fold: checkpoint.Fold, root: root, next: max(root.Epoch+1, root.Floor), garbage: map[string]bool{},
-		raise: map[uint32]bool{}, unfolded: map[uint64]bool{}, lastCut: now, lastCommit: now,
+		raise: map[uint32]bool{}, unfolded: map[uint64]uint32{}, lastCut: now, lastCommit: now,
 		pins: pinning{copying: map[string]bool{}, retained: lastRetained(root, now)}}
 	if set.Settle > 0 && slices.ContainsFunc(root.Groups, func(g *pb.Group) bool { return g.Previous >= 0 }) {
 		m.backBy = now.Add(backFor)

@@ -96,6 +96,9 @@ func (m *Machine) goOn(w *member, c *pb.Claim) {
 	m.log(false, "worker goes on", "worker", w.name, "group", c.Group)
 	w.has, w.group, w.assigned = true, c.Group, true
 	m.next = max(m.next, c.Asked+1)
+	if g := m.group(c.Group); c.Opened != 0 && (g.Cut != c.Cut || g.CutId != c.CutId) { // that cut comes again, and its outputs keep their number
+		m.unfolded[c.Opened] = c.Group
+	}
 	m.starts(w)
 	w.base = c.Rows
 	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Assignment{Assignment: &pb.Assignment{Root: m.root, Group: w.group, GoOn: true}}})
