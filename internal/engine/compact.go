@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -123,11 +122,5 @@ func refOf(r *pb.Reference, objects []*pb.Object) objstate.Ref {
 
 // fetch returns a reader of ranges of objects, as objstate asks for it.
 func (g *group) fetch(ctx context.Context) func(object string, off, n int64) ([]byte, error) {
-	return func(object string, off, n int64) ([]byte, error) {
-		b, err := g.w.cfg.Bucket.GetRange(ctx, object, off, n)
-		if err != nil {
-			return nil, fmt.Errorf("read %s at %d: %w", object, off, err)
-		}
-		return b, nil
-	}
+	return func(object string, off, n int64) ([]byte, error) { return g.w.getRange(ctx, object, off, n) }
 }

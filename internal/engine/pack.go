@@ -18,7 +18,6 @@ import (
 	"github.com/sabot-stream/sabot/arrow/batch"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
-	"github.com/sabot-stream/sabot/objstore"
 )
 
 const (
@@ -193,12 +192,13 @@ func joined(schema *arrow.Schema, batches []*batch.Batch) (arrow.RecordBatch, er
 // readSection fetches a section and checks it against its checksum.
 func (w *Worker) readSection(ctx context.Context, root *pb.Root, s *pb.Section) ([]byte, error) {
 	key := root.Objects[s.Object].Key
-	b, err := w.cfg.Bucket.GetRange(ctx, key, s.Offset, s.Length)
+	b, err := w.getRange(ctx, key, s.Offset, s.Length)
 	if err != nil {
-		if isMissing(err) {
+		var gone *missingError
+		if errors.As(err, &gone) {
 			err = sabot.WithKind(sabot.Corrupt, err)
 		}
-		return nil, fmt.Errorf("read output section of %s at %d: %w", key, s.Offset, err)
+		return nil, fmt.Errorf("output section: %w", err)
 	}
 	if got := crc32.Checksum(b, castagnoli); got != s.Crc {
 		return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("read output section of %s at %d: checksum %08x, want %08x", key, s.Offset, got, s.Crc))
@@ -226,5 +226,3 @@ func decodeSection(b []byte) ([]arrow.RecordBatch, error) {
 		recs = append(recs, rec)
 	}
 }
-
-func isMissing(err error) bool { return errors.Is(err, objstore.ErrNotFound) }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -106,9 +105,9 @@ func (r *exchangeReader) deliver(ctx context.Context, root *pb.Root, e *pb.Excha
 		return nil
 	}
 	key := root.Objects[e.Object].Key
-	body, err := r.g.w.cfg.Bucket.GetRange(ctx, key, off, n)
+	body, err := r.g.w.getRange(ctx, key, off, n)
 	if err != nil {
-		return fmt.Errorf("read %s at %d: %w", key, off, err)
+		return err
 	}
 	for _, b := range e.Blocks[from:to] {
 		block := body[:b.Length]
@@ -294,18 +293,4 @@ func lowOfStage(stage int) func(*pb.Root) (sabot.Micros, bool) {
 		}
 		return low, true
 	}
-}
-
-// stale tells whether an object is missing because the root that named it is not the last one any more.
-func (w *Worker) stale(ctx context.Context, root *pb.Root, err error) error {
-	now, _, readErr := checkpoint.Store{Bucket: w.cfg.Bucket, Paths: w.cfg.Paths, Clock: w.cfg.Clock}.Read(ctx)
-	switch {
-	case readErr != nil:
-		return errors.Join(err, readErr)
-	case now.Term > root.Term:
-		return sabot.WithKind(sabot.Fenced, fmt.Errorf("another process has taken the job over (term %d, ours is %d): %w", now.Term, root.Term, err))
-	case now.Epoch > root.Epoch:
-		return sabot.WithKind(sabot.Retry, fmt.Errorf("this worker is behind (epoch %d, committed is %d): %w", root.Epoch, now.Epoch, err))
-	}
-	return err
 }

@@ -338,8 +338,9 @@ func (w *Worker) failure(ctx context.Context, b *backoff, root *pb.Root, err err
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if errors.Is(err, objstore.ErrNotFound) {
-		if err = w.stale(ctx, root, err); sabot.KindOf(err) == sabot.Fenced {
+	var gone *missingError
+	if errors.As(err, &gone) {
+		if err = w.stale(ctx, root, gone, err); sabot.KindOf(err) == sabot.Fenced {
 			return err
 		}
 	}
