@@ -30,7 +30,7 @@ func buildAndRun(m *testing.M) int {
 		defer os.RemoveAll(dir)
 		bin = dir
 		var out []byte
-		if out, err = exec.Command("go", "build", "-o", dir+"/", "../cmd/sabot", "../cmd/worker", "../cmd/coordinator", "../examples/flights", "../examples/routes").CombinedOutput(); err != nil {
+		if out, err = exec.Command("go", "build", "-o", dir+"/", "../cmd/sabot", "../cmd/worker", "../cmd/coordinator", "../examples/flights", "../examples/routes", "./clicks").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w\n%s", err, out)
 		}
 	}
@@ -52,7 +52,7 @@ type job struct {
 func newJob(t *testing.T, example, input string) *job {
 	t.Helper()
 	abs := input
-	if !filepath.IsAbs(input) {
+	if input != "" && !filepath.IsAbs(input) {
 		var err error
 		if abs, err = filepath.Abs(input); err != nil {
 			t.Fatal(err)
@@ -121,6 +121,7 @@ type snapshot struct {
 	RowsRead int64  `json:"rows_read"`
 	RowsLate int64  `json:"rows_late"`
 	RowsDead int64  `json:"rows_dead"`
+	Ended    bool   `json:"ended"` // all input is read
 	Finished bool   `json:"finished"`
 }
 

@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"sabottest":           {"run", "objstore", "internal/row"},
 	"examples":            {"run", "connectors", "examples/internal"},
 	"test":                {"test"},
+	"test/clicks":         {"run", "connectors", "test/clicks"},
 }
 
 type goPackage struct {
