@@ -17,6 +17,7 @@ type pinning struct {
 	copying  map[string]bool // pins whose copies are being written
 	written  []string        // pins whose copies are there, which no root says yet
 	retained time.Time       // when a root was retained last
+	epoch    uint64          // of the root that this machine has retained last
 }
 
 // pinRequest is a pin to come.
@@ -169,12 +170,13 @@ func (m *Machine) addPin(body *pb.Root, r pinRequest, now time.Time) (*pb.Pin, e
 	return p, nil
 }
 
-// retain pins body from time to time, and removes what has been retained for longest.
+// retain pins body from time to time, and removes what has been retained for longest. An epoch is retained once: a cut below it may be folded later,
+// and then the name of its copy is taken.
 func (m *Machine) retain(body *pb.Root, c *commitInFlight, now time.Time) (changed bool) {
-	if m.set.Retain <= 0 || now.Sub(m.pins.retained) < m.set.RetainEvery {
+	if m.set.Retain <= 0 || now.Sub(m.pins.retained) < m.set.RetainEvery || body.Epoch == m.pins.epoch {
 		return false
 	}
-	m.pins.retained = now
+	m.pins.retained, m.pins.epoch = now, body.Epoch
 	changed = checkpoint.Retain(body, m.set.Retain-1)
 	p, err := m.addPin(body, pinRequest{kind: pb.PinKind_RETAINED, id: fmt.Sprintf("t%de%d", body.Term, body.Epoch)}, now)
 	if err != nil {

@@ -174,3 +174,21 @@ func TestMachineRetainsRoots(t *testing.T) {
 		t.Errorf("retained last at %v, want %v", at, r.now)
 	}
 }
+
+// Groups commit on their own: a cut of a lower number may be folded later, and leaves the epoch as it is.
+func TestMachineRetainsAnEpochOnce(t *testing.T) {
+	r := newRig(t)
+	r.m.set.Retain, r.m.set.RetainEvery = 2, time.Minute
+	body := &pb.Root{Job: "job", Term: 1, Epoch: 4}
+	var c commitInFlight
+	at := r.now.Add(time.Hour)
+	if !r.m.retain(body, &c, at) || len(body.Pins) != 1 {
+		t.Fatalf("pins %v, want one", body.Pins)
+	}
+	if at = at.Add(time.Hour); r.m.retain(body, &c, at) {
+		t.Errorf("pins %v: epoch 4 is retained twice", body.Pins)
+	}
+	if body.Epoch = 5; !r.m.retain(body, &c, at) || body.Pins[len(body.Pins)-1].Id != "t1e5" {
+		t.Errorf("pins %v, want t1e5 behind t1e4", body.Pins)
+	}
+}

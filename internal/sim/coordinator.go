@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
@@ -104,6 +105,9 @@ func (c *coordinator) act() {
 	if r.End != nil && !c.ended {
 		c.ended = true
 		c.w.note("the coordinator ends: finished %v, %v", r.End.Finished, r.End.Err)
+		if k := sabot.KindOf(r.End.Err); r.End.Err != nil && k != sabot.Fenced && k != sabot.Retry {
+			c.w.fail("the coordinator gives up: %v", r.End.Err)
+		}
 	}
 }
 
