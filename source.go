@@ -77,6 +77,13 @@ type Notifier interface {
 	Notify(wake func())
 }
 
+// Lagger is implemented by readers that know how much of their split is left to read.
+type Lagger interface {
+	// Lag returns how many rows and bad records are there that Read has not returned; of a bounded split those up to its end. Ok is false while that
+	// is not known. It does no I/O. Any goroutine may call it, also while Read runs and after Close.
+	Lag() (rows int64, ok bool)
+}
+
 // Identifier is implemented by sources and sinks whose place matters: a job restarted with another identity is refused.
 type Identifier interface {
 	Identity() string // e.g. the URL and format

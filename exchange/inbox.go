@@ -70,23 +70,9 @@ func NewInbox(producers []int, capacity int) *Inbox {
 // Put appends m to the producer's queue, and waits while that is full. When done closes first, m is released and ErrStopped returned.
 // A watermark on its own joins the message that waits last, if any.
 func (in *Inbox) Put(done <-chan struct{}, producer int, m Message) error {
-	q := &in.queues[producer]
-	for {
-		in.mu.Lock()
-		if n := len(q.items); n > 0 && m.Batch == nil && m.Barrier == 0 && q.items[n-1].Barrier == 0 {
-			q.items[n-1].Watermark = m.Watermark
-			in.mu.Unlock()
-			return nil
-		}
-		if len(q.items) < in.capacity {
-			q.items = append(q.items, m)
-			in.mu.Unlock()
-			signal(in.ready)
-			return nil
-		}
-		in.mu.Unlock()
+	for !in.Offer(producer, m) {
 		select {
-		case <-q.space:
+		case <-in.queues[producer].space:
 		case <-done:
 			if m.Batch != nil {
 				m.Batch.Release()
@@ -94,6 +80,24 @@ func (in *Inbox) Put(done <-chan struct{}, producer int, m Message) error {
 			return ErrStopped
 		}
 	}
+	return nil
+}
+
+// Offer is Put for those who do not want to wait: it tells whether there was room. When there was none, m is still the caller's.
+func (in *Inbox) Offer(producer int, m Message) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	q := &in.queues[producer]
+	if n := len(q.items); n > 0 && m.Batch == nil && m.Barrier == 0 && q.items[n-1].Barrier == 0 {
+		q.items[n-1].Watermark = m.Watermark
+		return true
+	}
+	if len(q.items) >= in.capacity {
+		return false
+	}
+	q.items = append(q.items, m)
+	signal(in.ready)
+	return true
 }
 
 // Take returns the next event, or false when there is none now; Ready tells when to try again. Only the consumer calls it.
@@ -145,15 +149,15 @@ func (in *Inbox) unblock() {
 // Ready is signalled when something may have arrived.
 func (in *Inbox) Ready() <-chan struct{} { return in.ready }
 
-// Depth returns the number of messages that wait.
-func (in *Inbox) Depth() int {
+// Full returns which share of the queues' places is taken. Any goroutine may call it.
+func (in *Inbox) Full() float64 {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	n := 0
 	for i := range in.queues {
 		n += len(in.queues[i].items)
 	}
-	return n
+	return float64(n) / float64(max(1, in.capacity*len(in.queues)))
 }
 
 // Drain releases everything that waits. Called when producers and consumer have ended.

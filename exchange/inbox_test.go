@@ -176,3 +176,19 @@ func BenchmarkHop(b *testing.B) {
 	}
 	<-done
 }
+
+func TestOfferWhenFull(t *testing.T) {
+	in := NewInbox([]int{2}, 2)
+	for i := range 3 {
+		if ok := in.Offer(0, Message{Batch: rows(int64(i))}); ok != (i < 2) {
+			t.Errorf("offer %d to a queue of two places: %v", i+1, ok)
+		}
+	}
+	if f := in.Full(); f != 0.5 {
+		t.Errorf("one of two queues is full: the inbox is to %v, want 0.5", f)
+	}
+	in.Take()
+	if !in.Offer(0, Message{Batch: rows(3)}) {
+		t.Error("there is room again, and yet the offer is refused")
+	}
+}

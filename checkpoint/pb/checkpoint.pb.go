@@ -3277,6 +3277,7 @@ type Progress struct {
 	Bytes         int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Pending       bool                   `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
 	Ended         bool                   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	Load          *Load                  `protobuf:"bytes,6,opt,name=load,proto3" json:"load,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3346,6 +3347,306 @@ func (x *Progress) GetEnded() bool {
 	return false
 }
 
+func (x *Progress) GetLoad() *Load {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+// Load is how a worker's group fares. It comes about once a second, and decides nothing.
+type Load struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Splits        []*SplitLoad           `protobuf:"bytes,1,rep,name=splits,proto3" json:"splits,omitempty"` // that are being read
+	Lanes         []*LaneLoad            `protobuf:"bytes,2,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	CutStage      string                 `protobuf:"bytes,3,opt,name=cut_stage,json=cutStage,proto3" json:"cut_stage,omitempty"`     // of the cut that is open: align, encode or upload; empty: there is none
+	Trouble       string                 `protobuf:"bytes,4,opt,name=trouble,proto3" json:"trouble,omitempty"`                       // a call of the bucket that is being tried again, and why it failed; empty: none
+	TroubleUs     int64                  `protobuf:"varint,5,opt,name=trouble_us,json=troubleUs,proto3" json:"trouble_us,omitempty"` // for how long
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Load) Reset() {
+	*x = Load{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Load) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Load) ProtoMessage() {}
+
+func (x *Load) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Load.ProtoReflect.Descriptor instead.
+func (*Load) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Load) GetSplits() []*SplitLoad {
+	if x != nil {
+		return x.Splits
+	}
+	return nil
+}
+
+func (x *Load) GetLanes() []*LaneLoad {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+func (x *Load) GetCutStage() string {
+	if x != nil {
+		return x.CutStage
+	}
+	return ""
+}
+
+func (x *Load) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
+func (x *Load) GetTroubleUs() int64 {
+	if x != nil {
+		return x.TroubleUs
+	}
+	return 0
+}
+
+type SplitLoad struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Rows          int64                  `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`                         // read since the run began
+	LagRows       int64                  `protobuf:"varint,4,opt,name=lag_rows,json=lagRows,proto3" json:"lag_rows,omitempty"`    // that are there and not read; -1: not known
+	LagBytes      int64                  `protobuf:"varint,5,opt,name=lag_bytes,json=lagBytes,proto3" json:"lag_bytes,omitempty"` // of a bounded split; -1: not known
+	LagUs         int64                  `protobuf:"varint,6,opt,name=lag_us,json=lagUs,proto3" json:"lag_us,omitempty"`          // for how long the first of them has waited, or a little less; -1: not known
+	WatermarkUs   int64                  `protobuf:"varint,7,opt,name=watermark_us,json=watermarkUs,proto3" json:"watermark_us,omitempty"`
+	HasWatermark  bool                   `protobuf:"varint,8,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
+	Idle          bool                   `protobuf:"varint,9,opt,name=idle,proto3" json:"idle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitLoad) Reset() {
+	*x = SplitLoad{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitLoad) ProtoMessage() {}
+
+func (x *SplitLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitLoad.ProtoReflect.Descriptor instead.
+func (*SplitLoad) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SplitLoad) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SplitLoad) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SplitLoad) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *SplitLoad) GetLagRows() int64 {
+	if x != nil {
+		return x.LagRows
+	}
+	return 0
+}
+
+func (x *SplitLoad) GetLagBytes() int64 {
+	if x != nil {
+		return x.LagBytes
+	}
+	return 0
+}
+
+func (x *SplitLoad) GetLagUs() int64 {
+	if x != nil {
+		return x.LagUs
+	}
+	return 0
+}
+
+func (x *SplitLoad) GetWatermarkUs() int64 {
+	if x != nil {
+		return x.WatermarkUs
+	}
+	return 0
+}
+
+func (x *SplitLoad) GetHasWatermark() bool {
+	if x != nil {
+		return x.HasWatermark
+	}
+	return false
+}
+
+func (x *SplitLoad) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
+type LaneLoad struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stage         uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Lane          uint32                 `protobuf:"varint,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	Busy          float64                `protobuf:"fixed64,3,opt,name=busy,proto3" json:"busy,omitempty"`       // share of the time since the last Load for which it did not wait
+	Blocked       float64                `protobuf:"fixed64,4,opt,name=blocked,proto3" json:"blocked,omitempty"` // for which it waited for room behind it
+	Full          float64                `protobuf:"fixed64,5,opt,name=full,proto3" json:"full,omitempty"`       // share of the places of its input queues that are taken; keyed stages only
+	WatermarkUs   int64                  `protobuf:"varint,6,opt,name=watermark_us,json=watermarkUs,proto3" json:"watermark_us,omitempty"`
+	HasWatermark  bool                   `protobuf:"varint,7,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
+	Lo            uint64                 `protobuf:"varint,8,opt,name=lo,proto3" json:"lo,omitempty"` // hash range of its partitions; keyed stages only
+	Hi            uint64                 `protobuf:"varint,9,opt,name=hi,proto3" json:"hi,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneLoad) Reset() {
+	*x = LaneLoad{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneLoad) ProtoMessage() {}
+
+func (x *LaneLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneLoad.ProtoReflect.Descriptor instead.
+func (*LaneLoad) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LaneLoad) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetLane() uint32 {
+	if x != nil {
+		return x.Lane
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetBusy() float64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetBlocked() float64 {
+	if x != nil {
+		return x.Blocked
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetFull() float64 {
+	if x != nil {
+		return x.Full
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetWatermarkUs() int64 {
+	if x != nil {
+		return x.WatermarkUs
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetHasWatermark() bool {
+	if x != nil {
+		return x.HasWatermark
+	}
+	return false
+}
+
+func (x *LaneLoad) GetLo() uint64 {
+	if x != nil {
+		return x.Lo
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetHi() uint64 {
+	if x != nil {
+		return x.Hi
+	}
+	return 0
+}
+
 // Failed ends the job: the worker cannot go on.
 type Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3357,7 +3658,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3369,7 +3670,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3382,7 +3683,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{36}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Failed) GetError() string {
@@ -3696,7 +3997,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x04rows\x18\t \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05again\x18\n" +
 	" \x01(\bR\x05again\x12\x16\n" +
-	"\x06opened\x18\v \x01(\x04R\x06opened\"\x84\x01\n" +
+	"\x06opened\x18\v \x01(\x04R\x06opened\"\xb3\x01\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3704,7 +4005,35 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x18\n" +
 	"\apending\x18\x04 \x01(\bR\apending\x12\x14\n" +
-	"\x05ended\x18\x05 \x01(\bR\x05ended\"2\n" +
+	"\x05ended\x18\x05 \x01(\bR\x05ended\x12-\n" +
+	"\x04load\x18\x06 \x01(\v2\x19.sabot.checkpoint.v1.LoadR\x04load\"\xc9\x01\n" +
+	"\x04Load\x126\n" +
+	"\x06splits\x18\x01 \x03(\v2\x1e.sabot.checkpoint.v1.SplitLoadR\x06splits\x123\n" +
+	"\x05lanes\x18\x02 \x03(\v2\x1d.sabot.checkpoint.v1.LaneLoadR\x05lanes\x12\x1b\n" +
+	"\tcut_stage\x18\x03 \x01(\tR\bcutStage\x12\x18\n" +
+	"\atrouble\x18\x04 \x01(\tR\atrouble\x12\x1d\n" +
+	"\n" +
+	"trouble_us\x18\x05 \x01(\x03R\ttroubleUs\"\xf2\x01\n" +
+	"\tSplitLoad\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x03R\x04rows\x12\x19\n" +
+	"\blag_rows\x18\x04 \x01(\x03R\alagRows\x12\x1b\n" +
+	"\tlag_bytes\x18\x05 \x01(\x03R\blagBytes\x12\x15\n" +
+	"\x06lag_us\x18\x06 \x01(\x03R\x05lagUs\x12!\n" +
+	"\fwatermark_us\x18\a \x01(\x03R\vwatermarkUs\x12#\n" +
+	"\rhas_watermark\x18\b \x01(\bR\fhasWatermark\x12\x12\n" +
+	"\x04idle\x18\t \x01(\bR\x04idle\"\xde\x01\n" +
+	"\bLaneLoad\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\x01R\x04busy\x12\x18\n" +
+	"\ablocked\x18\x04 \x01(\x01R\ablocked\x12\x12\n" +
+	"\x04full\x18\x05 \x01(\x01R\x04full\x12!\n" +
+	"\fwatermark_us\x18\x06 \x01(\x03R\vwatermarkUs\x12#\n" +
+	"\rhas_watermark\x18\a \x01(\bR\fhasWatermark\x12\x0e\n" +
+	"\x02lo\x18\b \x01(\x04R\x02lo\x12\x0e\n" +
+	"\x02hi\x18\t \x01(\x04R\x02hi\"2\n" +
 	"\x06Failed\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind*1\n" +
@@ -3726,7 +4055,7 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 }
 
 var file_checkpoint_pb_checkpoint_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(PinKind)(0),            // 0: sabot.checkpoint.v1.PinKind
 	(*Root)(nil),            // 1: sabot.checkpoint.v1.Root
@@ -3765,7 +4094,10 @@ var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(*Register)(nil),        // 34: sabot.checkpoint.v1.Register
 	(*Claim)(nil),           // 35: sabot.checkpoint.v1.Claim
 	(*Progress)(nil),        // 36: sabot.checkpoint.v1.Progress
-	(*Failed)(nil),          // 37: sabot.checkpoint.v1.Failed
+	(*Load)(nil),            // 37: sabot.checkpoint.v1.Load
+	(*SplitLoad)(nil),       // 38: sabot.checkpoint.v1.SplitLoad
+	(*LaneLoad)(nil),        // 39: sabot.checkpoint.v1.LaneLoad
+	(*Failed)(nil),          // 40: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	7,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
@@ -3816,14 +4148,17 @@ var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
 	34, // 45: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
 	36, // 46: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
 	17, // 47: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	37, // 48: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	40, // 48: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
 	33, // 49: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
 	35, // 50: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	37, // 51: sabot.checkpoint.v1.Progress.load:type_name -> sabot.checkpoint.v1.Load
+	38, // 52: sabot.checkpoint.v1.Load.splits:type_name -> sabot.checkpoint.v1.SplitLoad
+	39, // 53: sabot.checkpoint.v1.Load.lanes:type_name -> sabot.checkpoint.v1.LaneLoad
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -3852,7 +4187,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   37,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -232,6 +232,13 @@ func (r *reader[T]) Read(ctx context.Context) (sabot.Chunk, error) {
 	return sabot.Chunk{Rows: array.NewRecordBatch(r.schema, cols, int64(len(rows))), After: r.position()}, nil
 }
 
+// Lag implements sabot.Lagger.
+func (r *reader[T]) Lag() (int64, bool) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return max(0, r.s.first+int64(len(r.s.rows))-r.next), true
+}
+
 func (r *reader[T]) position() sabot.Position {
 	if r.next == 0 {
 		return ""

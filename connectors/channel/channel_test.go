@@ -234,3 +234,32 @@ func TestSendWaitsWhenFull(t *testing.T) {
 		t.Errorf("then %v is read", got)
 	}
 }
+
+func TestLagIsWhatHasNotBeenRead(t *testing.T) {
+	src := channel.New[order]()
+	if _, err := src.Send(t.Context(), orders(0, 10)...); err != nil {
+		t.Fatal(err)
+	}
+	schema, splits, err := src.Describe(t.Context(), sabot.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := src.Open(t.Context(), sabot.Env{MaxRows: 4}, schema, splits[0], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, want := range []int64{10, 6, 2, 0, 0} {
+		if n, ok := r.(sabot.Lagger).Lag(); !ok || n != want {
+			t.Errorf("the lag is %d, known %v, want %d", n, ok, want)
+		}
+		c, err := r.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Rows != nil {
+			c.Rows.Release()
+		}
+		r.(sabot.CommitListener).Committed(c.After) // what is committed is not waited for
+	}
+}

@@ -105,6 +105,7 @@ type content struct {
 type mark struct {
 	at        sabot.Position
 	rows, bad int
+	lag       int64 // -1: not known
 }
 
 // after returns what of c comes behind a mark.
@@ -121,6 +122,7 @@ func (s *suite) readWhole(t *testing.T) {
 		}
 		s.whole[i] = s.read(t, s.schema, i, "", 8192, nil)
 		got += len(s.whole[i].rows)
+		checkLag(t, sp.ID, s.whole[i])
 	}
 	if len(unbounded) == 0 {
 		return
@@ -148,6 +150,16 @@ func (s *suite) readWhole(t *testing.T) {
 	}
 	for k, i := range unbounded {
 		s.whole[i] = readers[k].content
+	}
+}
+
+// checkLag checks what a bounded split's reader has said of what was left, where it has.
+func checkLag(t *testing.T, id sabot.SplitID, c content) {
+	t.Helper()
+	for _, m := range c.marks {
+		if left := len(c.rows) - m.rows + len(c.bad) - m.bad; m.lag >= 0 && m.lag != int64(left) {
+			t.Errorf("Lag of split %q after position %q is %d, want %d", id, m.at, m.lag, left)
+		}
 	}
 }
 
@@ -231,6 +243,16 @@ func (s *suite) begin(t *testing.T, schema *arrow.Schema, split int, at sabot.Po
 	return &reading{s: s, split: sp, schema: schema, maxRows: n, reader: r, at: at}
 }
 
+// lag returns how much the reader says is left, -1 when it does not know.
+func (r *reading) lag() int64 {
+	if l, ok := r.reader.(sabot.Lagger); ok {
+		if n, ok := l.Lag(); ok {
+			return n
+		}
+	}
+	return -1
+}
+
 func (r *reading) close(t *testing.T) {
 	t.Helper()
 	if err := r.reader.Close(); err != nil {
@@ -274,6 +296,6 @@ func (r *reading) step(t *testing.T, ctx context.Context) bool {
 		t.Errorf("Read of split %q: Done went from %v to %v, want it to rise to 1 at most", r.split.ID, r.done, c.Done)
 	}
 	r.done, r.at = c.Done, c.After
-	r.content.marks = append(r.content.marks, mark{c.After, len(r.content.rows), len(r.content.bad)})
+	r.content.marks = append(r.content.marks, mark{c.After, len(r.content.rows), len(r.content.bad), r.lag()})
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -74,6 +75,7 @@ type parquetReader struct {
 	leaves  []int // column chunks of the wanted columns
 	maxRows int
 	total   int64
+	left    atomic.Int64 // rows behind those that Read has returned
 
 	group int   // row group to open next
 	got   int64 // rows of the row group before it
@@ -95,6 +97,7 @@ func openParquet(path string, schema *arrow.Schema, rows int, at sabot.Position)
 		return nil, err
 	}
 	r := &parquetReader{path: path, file: f, schema: schema, maxRows: rows, total: f.NumRows(), row: row, skip: row}
+	r.left.Store(max(0, r.total-row))
 	if err := r.prepare(); err != nil {
 		f.Close()
 		return nil, err
@@ -161,10 +164,14 @@ func (r *parquetReader) Read(ctx context.Context) (c sabot.Chunk, err error) {
 		rest.Release()
 	}
 	r.row += n
+	r.left.Store(r.total - r.row)
 	c = sabot.Chunk{After: sabot.Position(fmt.Sprintf("row %d", r.row)), Done: float64(r.row) / float64(max(1, r.total))}
 	c.Rows, err = ordered(part, r.schema)
 	return c, err
 }
+
+// Lag implements sabot.Lagger.
+func (r *parquetReader) Lag() (int64, bool) { return r.left.Load(), true }
 
 // next sets rec to the next rows that are not skipped, if this step brings any.
 func (r *parquetReader) next() error {

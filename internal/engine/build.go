@@ -188,7 +188,7 @@ func sourcesOf(g *bind.Graph, n *bind.Node) (names []string) {
 // lane makes lane i of a stage.
 func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	w := b.g.w
-	base := lane{stage: st.ID, index: i, low: sabot.NoTime, touched: new(atomic.Bool)}
+	base := lane{stage: st.ID, index: i, low: sabot.NoTime, meter: newMeter(w.cfg.Clock, sabot.NoTime), touched: new(atomic.Bool)}
 	base.dead = &deadLetters{fail: w.cfg.FailOnBad}
 	if !st.Keyed() {
 		l := &sourceLane{lane: base, clock: w.cfg.Clock, limit: b.limit, align: b.align, progress: b.g.progress, cuts: b.g.cuts,
@@ -206,6 +206,7 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	s.lanes = append(s.lanes, l)
 	l.ranges, l.keyFields = s.ranges[i], st.KeyFields
 	l.low = committedLow(b.root, st.ID, l.ranges)
+	l.meter.low.Store(int64(l.low))
 	dec, err := rowkey.NewDecoder(st.KeyFields)
 	if err != nil {
 		return err
@@ -339,7 +340,7 @@ func (b *builder) edge(ctx context.Context, n *bind.Node, l *lane) (target, erro
 			if b.shared {
 				return b.remote(l, st.ID, i, n, k, to), nil
 			}
-			e := &edge{done: ctx.Done(), low: sabot.NoTime, producer: to.first[i] + l.index, to: to.inboxes, keys: k}
+			e := &edge{done: ctx.Done(), low: sabot.NoTime, producer: to.first[i] + l.index, to: to.inboxes, keys: k, meter: l.meter}
 			var bounds []uint32
 			for _, r := range to.ranges[1:] {
 				bounds = append(bounds, uint32(r[0].Lo))
@@ -382,7 +383,7 @@ func (b *builder) splits(st *bind.Stage, l *sourceLane, heads map[int][]target) 
 		if !ok {
 			return fmt.Errorf("source %q: %T is no sabot.Source", src.Spec.Name, b.g.w.cfg.Impl(src.Spec.Name))
 		}
-		in := &sourceInput{name: src.Spec.Name, spec: src.Spec.Source, impl: impl, schema: src.Out, timeCol: -1, to: heads[src.Spec.ID],
+		in := &sourceInput{name: src.Spec.Name, spec: src.Spec.Source, impl: impl, schema: src.Out, timeCol: -1, flow: b.g.w.in[src.Spec.Name], to: heads[src.Spec.ID],
 			sent: sabot.NoTime, lows: b.lows[src.Spec.Name]}
 		if c := src.Spec.Source.TimeCol; c != "" {
 			in.timeCol = src.Out.FieldIndices(c)[0]

@@ -17,6 +17,7 @@ type edge struct {
 	producer int // in each inbox
 	done     <-chan struct{}
 	low      sabot.Micros // watermark sent last
+	meter    *meter
 
 	memory rowkey.Column
 	hashes []uint64
@@ -28,7 +29,7 @@ func (e *edge) batch(b *batch.Batch) error {
 			continue
 		}
 		part.Source, part.Split, part.FirstRow = "", "", 0
-		if err := e.to[i].Put(e.done, e.producer, exchange.Message{Batch: part, Watermark: e.low}); err != nil {
+		if err := e.put(e.to[i], exchange.Message{Batch: part, Watermark: e.low}); err != nil {
 			return err
 		}
 	}
@@ -66,9 +67,19 @@ func (e *edge) barrier(n exchange.Cut) error {
 
 func (e *edge) send(m exchange.Message) error {
 	for _, in := range e.to {
-		if err := in.Put(e.done, e.producer, m); err != nil {
+		if err := e.put(in, m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// put gives m to an inbox, and measures the wait for room there.
+func (e *edge) put(in *exchange.Inbox, m exchange.Message) error {
+	if in.Offer(e.producer, m) {
+		return nil
+	}
+	e.meter.begin(forRoom)
+	defer e.meter.end()
+	return in.Put(e.done, e.producer, m)
 }

@@ -36,6 +36,8 @@ type group struct {
 	cutting    atomic.Bool  // a cut is asked for, and its report is not filed yet
 	cuts       *cutter
 	progress   *progress
+	stage      cutStage
+	loads      *loads
 	outputs    *outputs
 	publisher  *publisher
 	compactor  *compactor
@@ -55,7 +57,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	}
 	g := &group{w: w, id: id, ledger: checkpoint.NewLedger(root, id), run: root.Run, finished: root.Ended, startRows: rowsBefore(root), ownRows: rowsOfGroup(root, id),
 		roots: make(chan *pb.Root, 1), again: make(chan uint64, 1), failed: make(chan error, 1), cancel: cancel}
-	g.cuts, g.progress = newCutter(), newProgress(w.nudge)
+	g.cuts, g.progress, g.stage.w = newCutter(), newProgress(w.nudge), w
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
 	g.outputs = newOutputs(root, id, w.sinks(), cache)
@@ -72,6 +74,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	}
 	g.cuts.lanes = len(g.sources) + len(g.keyed)
 	g.progress.lanes = int64(g.cuts.lanes)
+	g.loads = newLoads(g)
 	g.startReaders(ctx)
 	for _, l := range g.keyed {
 		g.goroutines.Go(func() { g.fail(l.run(ctx)) })
@@ -163,6 +166,7 @@ func (g *group) cut(c *pb.Cut) {
 		return
 	}
 	g.progress.fresh.Store(false)
+	g.stage.next(Align)
 	g.cuts.ask(exchange.Cut(c.Cut), c.Hold)
 }
 

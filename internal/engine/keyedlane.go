@@ -73,6 +73,7 @@ func (l *keyedLane) take(ev exchange.Event) error {
 	for _, w := range l.lows {
 		l.low = min(l.low, w)
 	}
+	l.meter.low.Store(int64(l.low))
 	l.noteEnd()
 	return nil
 }
@@ -113,6 +114,8 @@ func (l *keyedLane) wait(ctx context.Context) {
 		defer t.Stop()
 		due = t.C()
 	}
+	l.meter.begin(forInput)
+	defer l.meter.end()
 	select {
 	case <-l.inbox.Ready():
 	case <-due:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -32,6 +33,7 @@ type lane struct {
 	dropped      int64 // processing-time timers
 	low          sabot.Micros
 	ended        bool
+	meter        *meter
 	touched      *atomic.Bool // something but rows has come since the last cut: time has passed, a split has ended
 
 	now     *node // whose operator runs
@@ -51,6 +53,7 @@ type part struct {
 	lane    *lane // nil: a reader's
 	low     sabot.Micros
 	frozen  *objstate.Frozen
+	froze   time.Duration // for which the lane stood still
 	rows    []*pendingRows
 	splits  []splitState
 	counts  map[string]counts
@@ -64,6 +67,7 @@ type part struct {
 
 // freeze takes what the lane holds for the cut at its barrier, and passes the barrier on.
 func (l *lane) freeze(n exchange.Cut) (*part, error) {
+	began := l.meter.clock.Now()
 	p := &part{lane: l, low: l.low, counts: map[string]counts{}, dropped: l.dropped, ended: l.ended}
 	l.dropped = 0
 	l.touched.Store(false)
@@ -85,6 +89,7 @@ func (l *lane) freeze(n exchange.Cut) (*part, error) {
 	for _, e := range l.remotes {
 		p.remote = append(p.remote, e.take())
 	}
+	p.froze = l.meter.clock.Now().Sub(began)
 	for _, e := range l.edges {
 		if err := e.barrier(n); err != nil {
 			return nil, err

@@ -109,8 +109,9 @@ func (a *aligner) advanced(lane int, by sabot.Micros) {
 	a.step[lane] = max(by, a.step[lane]*7/8)
 }
 
-// wait waits while low is far ahead of the lowest lane; false when a wake-up or the context's end came first. The lowest lane never waits.
-func (a *aligner) wait(ctx context.Context, lane int, low sabot.Micros, wake <-chan struct{}) bool {
+// wait waits while low is far ahead of the lowest lane; false when a wake-up or the context's end came first. The lowest lane never waits. For the
+// lane's meter it is a wait for the others' input.
+func (a *aligner) wait(ctx context.Context, lane int, low sabot.Micros, wake <-chan struct{}, m *meter) bool {
 	for {
 		a.mu.Lock()
 		least := sabot.MaxMicros
@@ -125,11 +126,17 @@ func (a *aligner) wait(ctx context.Context, lane int, low sabot.Micros, wake <-c
 		if low == sabot.NoTime || least == sabot.MaxMicros || least >= low || least != sabot.NoTime && low-least <= slack {
 			return true
 		}
+		m.begin(forInput)
+		woken := false
 		select {
 		case <-changed:
 		case <-wake:
-			return false
+			woken = true
 		case <-ctx.Done():
+			woken = true
+		}
+		m.end()
+		if woken {
 			return false
 		}
 	}

@@ -84,7 +84,7 @@ func waits(t *testing.T, a *aligner, lane int, low sabot.Micros) bool {
 	t.Helper()
 	wake := make(chan struct{}, 1)
 	wake <- struct{}{}
-	return !a.wait(t.Context(), lane, low, wake)
+	return !a.wait(t.Context(), lane, low, wake, newMeter(clock.Real(), 0))
 }
 
 func TestAligner(t *testing.T) {
@@ -130,7 +130,7 @@ func TestAlignerWakesWhenTheLowestMoves(t *testing.T) {
 		a := newAligner(2)
 		a.set(0, 0)
 		went := make(chan bool)
-		go func() { went <- a.wait(t.Context(), 1, 1<<40, nil) }()
+		go func() { went <- a.wait(t.Context(), 1, 1<<40, nil, newMeter(clock.Real(), 0)) }()
 		synctest.Wait()
 		select {
 		case <-went:

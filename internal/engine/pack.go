@@ -83,6 +83,8 @@ func (p *packs) filed(r *pb.Report) *checkpoint.Filed {
 // file writes a report's objects, trying again as long as the failure may pass, and sends it. That the coordinator is gone is no error: the ledger
 // has the report for the next one.
 func (g *group) file(ctx context.Context, f *checkpoint.Filed) error {
+	g.stage.next(Upload)
+	defer g.stage.next("")
 	for _, key := range f.Keys() {
 		if err := g.w.put(ctx, key, f.Bodies[key]); err != nil {
 			return fmt.Errorf("upload cut %d: %w", f.Report.Cut, err)
@@ -96,6 +98,8 @@ func (g *group) file(ctx context.Context, f *checkpoint.Filed) error {
 }
 
 func (w *Worker) put(ctx context.Context, key string, body []byte) error {
+	t := trouble{of: &w.troubles}
+	defer t.over()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := w.cfg.Bucket.Put(ctx, key, body)
 		switch {
@@ -106,6 +110,7 @@ func (w *Worker) put(ctx context.Context, key string, body []byte) error {
 		case sabot.KindOf(err) == sabot.Invalid:
 			return err // it names the key
 		}
+		t.failed(w.cfg.Clock.Now(), fmt.Errorf("write %s: %w", key, err))
 		w.cfg.Log.Warn("write failed, trying again", "key", key, "bytes", len(body), "wait", wait, "error", err)
 		if err := w.cfg.Clock.Sleep(ctx, wait); err != nil {
 			return err

@@ -98,6 +98,8 @@ func (p *publisher) work(ctx context.Context, do func() error, note func()) {
 
 // retry calls do until it succeeds, the context ends or the error is one that no retry mends.
 func (p *publisher) retry(ctx context.Context, do func() error) error {
+	t := trouble{of: &p.w.troubles}
+	defer t.over()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		err := guarded(do)
 		if err == nil || ctx.Err() != nil {
@@ -106,6 +108,7 @@ func (p *publisher) retry(ctx context.Context, do func() error) error {
 		if k := sabot.KindOf(err); k == sabot.Invalid || k == sabot.Corrupt {
 			return err
 		}
+		t.failed(p.w.cfg.Clock.Now(), err)
 		p.w.cfg.Log.Warn("publishing failed, trying again", "wait", wait, "error", err)
 		if err := p.w.cfg.Clock.Sleep(ctx, wait); err != nil {
 			return err
@@ -149,6 +152,7 @@ func (p *publisher) publish(ctx context.Context, root *pb.Root, o *pb.Output) er
 		return fmt.Errorf("publish %s: %w", id, err)
 	}
 	for _, s := range o.Sections {
+		p.w.out[o.Sink].add(s.Rows, s.Length)
 		p.cache.drop(root.Objects[s.Object].Key, s.Offset)
 	}
 	return nil

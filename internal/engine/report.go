@@ -37,6 +37,8 @@ type sinkRows struct {
 
 // commit turns the lanes' parts of a cut into packs and a report, uploads the ones and sends the other.
 func (g *group) commit(ctx context.Context, c cutParts) error {
+	g.stage.next(Encode)
+	g.froze(c.parts)
 	parts, err := encodeParts(ctx, c.parts)
 	if err != nil {
 		return err

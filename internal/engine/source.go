@@ -23,6 +23,7 @@ type sourceInput struct {
 	impl    sabot.Source
 	schema  *arrow.Schema // projected
 	timeCol int           // in schema; -1: no event time
+	flow    *flow
 	to      []target
 	sent    sabot.Micros
 	lows    []atomic.Int64 // of this source in each lane, shared; MaxMicros where nothing holds the watermark
@@ -41,6 +42,8 @@ type splitRun struct {
 	notifies bool      // it tells by poked when it may have rows
 	poked    atomic.Bool
 	listener atomic.Pointer[sabot.CommitListener]
+	lagger   atomic.Pointer[sabot.Lagger]
+	shown    atomic.Pointer[splitShown] // nil: nobody has read it since the group began
 }
 
 // splitState is what a cut says of a split.
@@ -73,6 +76,9 @@ func (s *splitRun) open(ctx context.Context, env sabot.Env, wake chan<- struct{}
 	if c, ok := r.(sabot.CommitListener); ok {
 		s.listener.Store(&c)
 		c.Committed(s.position)
+	}
+	if l, ok := r.(sabot.Lagger); ok {
+		s.lagger.Store(&l)
 	}
 	if n, ok := r.(sabot.Notifier); ok {
 		s.notifies = true
@@ -164,6 +170,7 @@ func (l *sourceLane) process(s *splitRun, rec arrow.RecordBatch, now time.Time) 
 	norm.Release()
 	b.Source, b.Split, b.FirstRow = s.in.name, string(s.id), s.rows
 	s.in.counts.in += int64(b.N)
+	s.in.flow.add(int64(b.N), bytesOf(b))
 	low := s.low
 	if s.in.timeCol >= 0 {
 		top, sel, err := l.times(s, b, now)

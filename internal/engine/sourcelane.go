@@ -60,10 +60,12 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 					return err
 				}
 			}
+			l.meter.begin(forInput)
 			select {
 			case <-l.wake:
 			case <-ctx.Done():
 			}
+			l.meter.end()
 			continue
 		}
 		if d := s.retry.Sub(l.clock.Now()); d > 0 { // no split has anything to give
@@ -73,7 +75,7 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		if !l.align.wait(ctx, l.index, s.low, l.wake) || !l.limit.wait(ctx, l.wake) {
+		if !l.align.wait(ctx, l.index, s.low, l.wake, l.meter) || !l.limit.wait(ctx, l.wake) {
 			continue // a cut, or the end
 		}
 		l.reads++
@@ -85,6 +87,7 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			}
 			return err
 		}
+		s.show(l.clock.Now())
 		l.limit.spent(s.rows - rows)
 		if before != sabot.NoTime {
 			l.align.advanced(l.index, s.low-before)
@@ -106,6 +109,8 @@ func (l *sourceLane) pause(ctx context.Context, d time.Duration) {
 	}
 	t := l.clock.NewTimer(d)
 	defer t.Stop()
+	l.meter.begin(forInput)
+	defer l.meter.end()
 	select {
 	case <-t.C():
 	case <-l.wake:
@@ -129,6 +134,7 @@ func (l *sourceLane) advance() error {
 		}
 		l.low = min(l.low, in.sent)
 	}
+	l.meter.low.Store(int64(l.low))
 	next := sabot.MaxMicros // what the lane would read next: splits without rows to give hold nobody back
 	for _, s := range l.splits {
 		if !s.ended && s.in.timeCol >= 0 && s.quiet.IsZero() {

@@ -26,7 +26,7 @@ type Coordinator interface {
 	Recv(context.Context) (*pb.ToWorker, error)
 }
 
-// Config is what a worker works with. All fields but DeadLetters, Drain and Stay are required.
+// Config is what a worker works with. All fields but DeadLetters, Observe and Drain are required.
 type Config struct {
 	Name        string // of the worker, for people
 	Graph       *bind.Graph
@@ -36,10 +36,12 @@ type Config struct {
 	Paths       checkpoint.Paths
 	Clock       clock.Clock
 	Log         *slog.Logger
-	Lanes       int             // goroutines per stage
-	Rate        int             // rows per second that all sources may give; 0: no limit
-	FailOnBad   bool            // stop at the first dead letter
-	Drain       <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
+	Lanes       int  // goroutines per stage
+	Rate        int  // rows per second that all sources may give; 0: no limit
+	FailOnBad   bool // stop at the first dead letter
+	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
+	Observe func(CutStage, time.Duration)
+	Drain   <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
 }
 
 // Worker runs a group as its coordinator tells it. When it loses its coordinator it keeps what it has, for the next one.
@@ -52,6 +54,10 @@ type Worker struct {
 	toldAt   time.Time
 	reported atomic.Bool // a report has gone out since: whoever has it takes what was told before for done
 
+	in, out  map[string]*flow // by source and by committed sink
+	troubles troubles
+	load     atomic.Pointer[pb.Load] // made last; nil: there is no group
+
 	mu       sync.Mutex
 	group    *group
 	restarts int
@@ -62,7 +68,16 @@ const maxPanics = 3
 
 // New returns a worker.
 func New(cfg Config) *Worker {
-	return &Worker{cfg: cfg, nudges: make(chan struct{}, 1)}
+	w := &Worker{cfg: cfg, nudges: make(chan struct{}, 1), in: map[string]*flow{}, out: map[string]*flow{}}
+	for _, n := range cfg.Graph.Nodes {
+		switch n.Spec.Kind {
+		case sabot.KindSource:
+			w.in[n.Spec.Name] = &flow{}
+		case sabot.KindSink:
+			w.out[n.Spec.Name] = &flow{}
+		}
+	}
+	return w
 }
 
 // nudge makes the worker tell the coordinator soon that there is something to cut.
@@ -383,5 +398,5 @@ func (w *Worker) progress(ctx context.Context) {
 		return
 	}
 	w.told, w.toldAt = p, now
-	_ = w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: p}}) // Recv tells of a lost connection
+	_ = w.send(ctx, &pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: w.loaded(p, now)}}) // Recv tells of a lost connection
 }
