@@ -9,6 +9,7 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/internal/bind"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/mem"
@@ -27,7 +28,7 @@ func TestMissingObjects(t *testing.T) {
 	if _, err := (checkpoint.Store{Bucket: bucket, Paths: paths, Clock: clock.Real(), Log: slog.New(slog.DiscardHandler)}).Commit(t.Context(), last, objstore.Absent); err != nil {
 		t.Fatal(err)
 	}
-	w := New(Config{Bucket: bucket, Paths: paths, Clock: clock.Real()})
+	w := New(Config{Graph: &bind.Graph{}, Bucket: bucket, Paths: paths, Clock: clock.Real()})
 	earlier := &pb.Root{Term: 0, Epoch: 4}
 	for _, c := range []struct {
 		what, key string
