@@ -7,30 +7,55 @@ import (
 	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
+// cursorBytes is how much of each segment is in memory while several are merged.
+const cursorBytes = 512 << 10
+
 // Compact merges segments, oldest first, each within its clip, into one: the newest row of a key wins, and with bottom, when nothing older shows
-// the range, deletes vanish. The result has no rows, and no bytes, when nothing is left.
+// the range, deletes vanish. The result has no rows, and no bytes, when nothing is left. In memory are the result, and a run of each input.
 func Compact(fetch Fetch, inputs []Ref, bottom bool) ([]byte, segment.Info, error) {
-	var merge segment.Merger
-	for _, r := range inputs {
-		b, err := fetch(r.Object, r.Offset, r.Length)
-		if err != nil {
-			return nil, segment.Info{}, err
-		}
-		at := fmt.Sprintf("segment of %s at %d", r.Object, r.Offset)
-		if got := segment.Checksum(b); got != r.CRC {
-			return nil, segment.Info{}, sabot.WithKind(sabot.Corrupt, fmt.Errorf("%s: checksum %08x, want %08x", at, got, r.CRC))
-		}
-		seg, err := segment.OpenBytes(b)
-		if err == nil {
-			err = merge.Add(seg, r.Clip.Lo, r.Clip.Hi)
+	cursors := make([]*segment.Cursor, len(inputs))
+	var schema segment.Schema
+	width := 0
+	for i, r := range inputs {
+		seg, err := openRef(fetch, r)
+		if err == nil && i > 0 {
+			err = sameColumns(seg.Schema(), schema)
 		}
 		if err != nil {
-			return nil, segment.Info{}, fmt.Errorf("%s: %w", at, err)
+			return nil, segment.Info{}, fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
 		}
+		if schema = seg.Schema(); i == 0 {
+			width = seg.KeyWidth()
+		} else if seg.KeyWidth() != width {
+			width = 0
+		}
+		cursors[i] = seg.Cursor(r.Clip.Lo, r.Clip.Hi, cursorBytes)
 	}
-	schema, rows := merge.Rows(bottom)
-	if rows.Len() == 0 {
+	w, err := segment.NewWriter(nil, schema, width, segment.Options{Codec: segment.LZ4})
+	if err != nil {
+		return nil, segment.Info{}, err
+	}
+	err = segment.Merge(cursors, func(rows *segment.Rows, i int) error {
+		if bottom && rows.Ops[i] == segment.Delete {
+			return nil
+		}
+		return w.Append(rows, i)
+	})
+	if err != nil {
+		return nil, segment.Info{}, fmt.Errorf("merge %d segments of %s: %w", len(inputs), inputs[0].Object, err)
+	}
+	if w.Rows() == 0 {
 		return nil, segment.Info{}, nil
 	}
-	return segment.Encode(nil, schema, rows, nil, segment.Options{Codec: segment.Zstd})
+	return w.Finish()
+}
+
+// openRef opens the segment of a reference by itself.
+func openRef(fetch Fetch, r Ref) (*segment.Reader, error) {
+	return segment.Open(func(off, n int64) ([]byte, error) {
+		if off < 0 || n < 0 || off > r.Length-n {
+			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("bytes %d to %d of a segment of %d", off, off+n, r.Length))
+		}
+		return fetch.One(r.Object, r.Offset+off, n)
+	}, r.Length)
 }

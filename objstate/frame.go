@@ -11,6 +11,9 @@ import (
 type Frame struct {
 	rows  segment.Rows
 	times []int64
+
+	cut       uint64 // that it is of
+	committed uint64 // number of the last cut that is committed
 }
 
 func newFrame(schema segment.Schema) *Frame { return &Frame{rows: *segment.New(schema)} }

@@ -194,6 +194,14 @@ func (x *Index) repack() {
 	x.arena = a
 }
 
+// bytes returns how much memory the index takes by itself, and for all its slots.
+func (x *Index) bytes() (fixed, slots int64) {
+	for _, c := range x.arena.chunks {
+		slots += int64(cap(c))
+	}
+	return 8 * int64(cap(x.entries)), slots + 20*int64(cap(x.hashes)) + 4*int64(cap(x.free))
+}
+
 // Reset empties the index and keeps its memory.
 func (x *Index) Reset() {
 	clear(x.entries)

@@ -1,8 +1,7 @@
 package objstate
 
 import (
-	"encoding/binary"
-	"errors"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
-	"github.com/sabot-stream/sabot/objstore"
 )
 
 // Ref is a reference to a segment, within its clip.
@@ -23,9 +21,6 @@ type Ref struct {
 	Clip           rowkey.Range
 	Rows           int64
 }
-
-// Fetch reads n bytes of an object from off on.
-type Fetch func(object string, off, n int64) ([]byte, error)
 
 // StorageError is a failure to read state. It unwinds the call into the operator as a panic; the lane recovers it, and the group starts again.
 type StorageError struct {
@@ -42,18 +37,26 @@ func (e *StorageError) Unwrap() error { return e.Err }
 
 // Options of a lane's state.
 type Options struct {
-	Ranges    []rowkey.Range           // of the lane's partitions, ascending
-	Watermark sabot.Micros             // committed; NoTime: none
-	KeyFields []arrow.Field            // of the stage's key
-	Refs      func(table string) []Ref // the committed references of the lane's partitions, oldest first in each; asked when a table is first touched
+	Ranges    []rowkey.Range  // of the lane's partitions, ascending
+	Watermark sabot.Micros    // committed; NoTime: none
+	KeyFields []arrow.Field   // of the stage's key
+	Refs      func() Snapshot // what is committed; asked whenever segments are read
+	Committed func() uint64   // number of the last cut that is; nil: whatever was frozen is committed by the next Freeze
 	Fetch     Fetch
+	Memory    *Memory // nil: without bounds
+}
+
+// Snapshot is what one root has.
+type Snapshot struct {
+	Version any                      // of the root; two snapshots of one version are alike
+	Of      func(table string) []Ref // references of the lane's partitions, oldest first in each
 }
 
 // Part is something that keeps keyed state in a Store. The lane's goroutine calls it.
 type Part interface {
 	// Freeze appends what has changed since the last call.
 	Freeze(*Frame)
-	// Load applies row i of a segment: rows of one key come oldest first. Suffix is the key behind the stream's key.
+	// Load applies row i of a segment, whose memory is used again: rows of one key come oldest first. Suffix is the key behind the stream's key.
 	Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int)
 }
 
@@ -66,18 +69,37 @@ type Spec struct {
 	Time   func(suffix []byte) (t sabot.Micros)     // of a row, when there are buckets
 }
 
-// Store is the state of one lane.
+// Store is the state of one lane. The lane's goroutine uses it.
 type Store struct {
 	o       Options
 	decoder *rowkey.Decoder
 	parts   []*part
+	managed []Managed
+	share   share
+	needs   []need // scratch
+	spans   []Span
+	stats   Stats
 }
+
+// Stats counts what a store has read since it began.
+type Stats struct {
+	Lookups int64 // keys that were not in memory, for each part
+	Blocks  int64 // read for them
+	Evicted int64 // slots dropped from memory
+}
+
+// Stats returns the counts so far.
+func (s *Store) Stats() Stats { return s.stats }
 
 type part struct {
 	Spec
 	Part
-	loaded bool
-	live   [][]Interval // by range; used by the goroutine that encodes
+	touched bool
+	live    [][]Interval // by range; used by the goroutine that encodes
+	version any          // of levels
+	levels  []level
+	indexes int64 // bytes of them
+	block   segment.Decoder
 }
 
 // NewStore returns a lane's state. Nothing is read before it is touched.
@@ -98,77 +120,121 @@ type Handle struct {
 	p *part
 }
 
-// Add declares a part. Its state is read at the first Ready.
+// Add declares a part. Nothing is read for it before Touch.
 func (s *Store) Add(spec Spec, p Part) Handle {
 	x := &part{Spec: spec, Part: p, live: make([][]Interval, len(s.o.Ranges))}
 	s.parts = append(s.parts, x)
 	return Handle{s, x}
 }
 
-// Ready makes sure that the part's state is in memory. It panics with a *StorageError when that cannot be read.
-func (h Handle) Ready() {
-	if h.p.loaded {
-		return
+// Touch says that the part is used from now on: what changes in it is frozen. It returns false at a second call.
+func (h Handle) Touch() bool {
+	if h.p.touched {
+		return false
 	}
-	h.p.loaded = true
-	if err := h.s.load(h.p); err != nil {
-		panic(&StorageError{h.p.Name, err})
+	h.p.touched = true
+	if h.p.Base > 0 {
+		for _, r := range h.s.o.Refs().Of(h.p.Name) {
+			for k, rng := range h.s.o.Ranges {
+				if !r.Clip.Intersect(rng).Empty() && !slices.Contains(h.p.live[k], r.Bucket) {
+					h.p.live[k] = append(h.p.live[k], r.Bucket)
+				}
+			}
+		}
 	}
+	return true
 }
 
-// load reads all references of a part.
-func (s *Store) load(p *part) error {
-	refs := s.o.Refs(p.Name)
-	dead := sabot.NoTime
-	if p.Before != nil && s.o.Watermark != sabot.NoTime {
-		dead = p.Before(s.o.Watermark)
+// dead returns the time up to which buckets and rows were dead when the store began.
+func (h Handle) dead() sabot.Micros {
+	if h.p.Before == nil || h.s.o.Watermark == sabot.NoTime {
+		return sabot.NoTime
 	}
-	for i, r := range refs {
-		for k, rng := range s.o.Ranges {
-			if p.Base > 0 && !r.Clip.Intersect(rng).Empty() && !slices.Contains(p.live[k], r.Bucket) {
-				p.live[k] = append(p.live[k], r.Bucket)
-			}
+	return h.p.Before(h.s.o.Watermark)
+}
+
+// Buckets returns the time buckets that hold something alive, ascending.
+func (h Handle) Buckets() []Interval {
+	var out []Interval
+	dead := h.dead()
+	for _, r := range h.s.o.Refs().Of(h.p.Name) {
+		if r.Bucket.Hi > dead && !slices.Contains(out, r.Bucket) {
+			out = append(out, r.Bucket)
 		}
-		if p.Base > 0 && r.Bucket.Hi <= dead {
-			continue
+	}
+	slices.SortFunc(out, func(a, b Interval) int { return cmp.Compare(a.Lo, b.Lo) })
+	return out
+}
+
+// Stored returns how many bytes of segments a bucket has; with the zero Interval the whole part.
+func (h Handle) Stored(b Interval) (n int64) {
+	seen := map[segmentAt]bool{}
+	for _, r := range h.s.o.Refs().Of(h.p.Name) {
+		if at := (segmentAt{r.Object, r.Offset}); (b == Interval{} || r.Bucket == b) && !seen[at] {
+			seen[at] = true
+			n += r.Length
 		}
-		if err := s.loadRef(p, r, dead); err != nil {
-			if again := s.o.Refs(p.Name); i < len(again) && again[i] != r { // compacted meanwhile, and the old objects are gone
-				return sabot.WithKind(sabot.Retry, err)
+	}
+	return n
+}
+
+// Load reads a bucket whole, or with the zero Interval the whole part, and applies it. It panics with a *StorageError when that cannot be read.
+func (h Handle) Load(b Interval) {
+	dead := h.dead()
+	h.once(func() error {
+		refs := slices.DeleteFunc(slices.Clone(h.s.o.Refs().Of(h.p.Name)), func(r Ref) bool {
+			return b != Interval{} && r.Bucket != b || h.p.Base > 0 && r.Bucket.Hi <= dead
+		})
+		return h.s.load(h.p, refs, dead)
+	})
+}
+
+// loadBytes is how much of segments is in memory at a time while they are read whole.
+const loadBytes = 32 << 20
+
+// load reads references whole, oldest first in each partition.
+func (s *Store) load(p *part, refs []Ref, dead sabot.Micros) error {
+	for len(refs) > 0 {
+		var spans []Span
+		total := int64(0)
+		for _, r := range refs {
+			if total += r.Length; total > loadBytes && len(spans) > 0 {
+				break
 			}
-			if errors.Is(err, objstore.ErrNotFound) { // the newest root that we know still names it
-				return sabot.WithKind(sabot.Corrupt, err)
-			}
+			spans = append(spans, Span{r.Object, r.Offset, r.Length})
+		}
+		data, err := s.o.Fetch(spans)
+		if err != nil {
 			return err
 		}
+		for i, b := range data {
+			if err := s.loadRef(p, refs[i], b, dead); err != nil {
+				return fmt.Errorf("segment of %s at %d: %w", refs[i].Object, refs[i].Offset, err)
+			}
+		}
+		refs = refs[len(spans):]
 	}
 	return nil
 }
 
-func (s *Store) loadRef(p *part, r Ref, dead sabot.Micros) error {
-	b, err := s.o.Fetch(r.Object, r.Offset, r.Length)
-	if err != nil {
-		return err
-	}
-	at := fmt.Sprintf("segment of %s at %d", r.Object, r.Offset)
+func (s *Store) loadRef(p *part, r Ref, b []byte, dead sabot.Micros) error {
 	if got := segment.Checksum(b); got != r.CRC {
-		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("%s: checksum %08x, want %08x", at, got, r.CRC))
+		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("checksum %08x, want %08x", got, r.CRC))
 	}
 	seg, err := segment.OpenBytes(b)
 	if err != nil {
-		return fmt.Errorf("%s: %w", at, err)
+		return err
 	}
 	if err := sameColumns(seg.Schema(), p.Schema); err != nil {
-		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%s: %w", at, err))
+		return sabot.WithKind(sabot.Invalid, err)
 	}
 	for _, rng := range s.o.Ranges {
 		clip := r.Clip.Intersect(rng)
 		if clip.Empty() {
 			continue
 		}
-		err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error { return s.apply(p, rows, dead) })
-		if err != nil {
-			return fmt.Errorf("%s: %w", at, err)
+		if err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error { return s.apply(p, rows, dead) }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -198,155 +264,4 @@ func sameColumns(got, want segment.Schema) error {
 		return fmt.Errorf("it has columns %v, the operator wants %v", got, want)
 	}
 	return nil
-}
-
-// Expiry says that all references of a table whose bucket ends at or before the time are dead.
-type Expiry struct {
-	Table  string
-	Before sabot.Micros
-}
-
-// Frozen is a lane's state as of a barrier: what has changed since the one before.
-type Frozen struct {
-	s         *Store
-	watermark sabot.Micros
-	frames    []*Frame // by part; nil: nothing
-}
-
-// Freeze copies out what has changed since the last barrier. It is called at the barrier, by the lane, with the lane's watermark.
-func (s *Store) Freeze(w sabot.Micros) *Frozen {
-	f := &Frozen{s: s, watermark: w, frames: make([]*Frame, len(s.parts))}
-	for i, p := range s.parts {
-		if !p.loaded {
-			continue // not touched: nothing has changed
-		}
-		fr := newFrame(p.Schema)
-		if p.Freeze(fr); fr.rows.Len() > 0 {
-			f.frames[i] = fr
-		}
-	}
-	return f
-}
-
-// Expired returns what the watermark of the barrier has made dead.
-func (f *Frozen) Expired() []Expiry {
-	var out []Expiry
-	if f.watermark == sabot.NoTime {
-		return nil
-	}
-	for _, p := range f.s.parts {
-		if p.Before != nil {
-			out = append(out, Expiry{p.Name, p.Before(f.watermark)})
-		}
-	}
-	return out
-}
-
-// Meta describes an encoded segment.
-type Meta struct {
-	Table  string
-	Bucket Interval
-	Ranges []rowkey.Range // of the lane's, those that it holds rows of
-	Info   segment.Info
-}
-
-// Encode sorts and encodes what was frozen, a segment for each table and time bucket, and hands them to add. It may run in any goroutine, for
-// one Frozen of a store at a time, in the order of the barriers.
-func (f *Frozen) Encode(add func(seg []byte, m Meta) error) error {
-	for i, fr := range f.frames {
-		if fr == nil {
-			continue
-		}
-		if err := f.encodePart(f.s.parts[i], fr, add); err != nil {
-			return fmt.Errorf("encode table %q: %w", f.s.parts[i].Name, err)
-		}
-	}
-	return nil
-}
-
-func (f *Frozen) encodePart(p *part, fr *Frame, add func([]byte, Meta) error) error {
-	if p.Base == 0 {
-		return f.encode(p, Interval{}, &fr.rows, add)
-	}
-	f.forget(p)
-	groups := map[Interval][]int{}
-	var order []Interval
-	for i := range fr.rows.Len() {
-		b := f.bucket(p, fr, i)
-		if groups[b] == nil {
-			order = append(order, b)
-		}
-		groups[b] = append(groups[b], i)
-	}
-	if len(order) == 1 {
-		return f.encode(p, order[0], &fr.rows, add)
-	}
-	slices.SortFunc(order, func(a, b Interval) int { return int(max(-1, min(1, a.Lo-b.Lo))) })
-	for _, b := range order {
-		rows := segment.New(p.Schema)
-		for _, i := range groups[b] {
-			rows.Append(&fr.rows, i)
-		}
-		if err := f.encode(p, b, rows, add); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bucket returns the bucket of row i, and notes it as live in the row's range.
-func (f *Frozen) bucket(p *part, fr *Frame, i int) Interval {
-	t := sabot.Micros(fr.times[i])
-	k, _ := slices.BinarySearchFunc(f.s.o.Ranges, uint64(binary.BigEndian.Uint32(fr.rows.Key(i))), func(r rowkey.Range, h uint64) int {
-		if r.Hi <= h {
-			return -1
-		}
-		return 1
-	})
-	for _, l := range p.live[k] {
-		if l.Contains(t) {
-			return l
-		}
-	}
-	reference := f.watermark
-	if reference == sabot.NoTime {
-		reference = sabot.Micros(slices.Min(fr.times))
-	}
-	b := bucketOf(t, reference, p.Base, p.live[k])
-	p.live[k] = append(p.live[k], b)
-	return b
-}
-
-// forget drops the live intervals that have expired.
-func (f *Frozen) forget(p *part) {
-	if p.Before == nil || f.watermark == sabot.NoTime {
-		return
-	}
-	dead := p.Before(f.watermark)
-	for k := range p.live {
-		p.live[k] = slices.DeleteFunc(p.live[k], func(i Interval) bool { return i.Hi <= dead })
-	}
-}
-
-func (f *Frozen) encode(p *part, b Interval, rows *segment.Rows, add func([]byte, Meta) error) error {
-	perm := segment.Sort(rows, nil)
-	var bounds []uint32
-	for _, r := range f.s.o.Ranges[1:] {
-		bounds = append(bounds, uint32(r.Lo))
-	}
-	seg, info, err := segment.Encode(nil, p.Schema, rows, perm, segment.Options{Codec: segment.LZ4, Bounds: bounds})
-	if err != nil {
-		return err
-	}
-	m := Meta{Table: p.Name, Bucket: b, Info: info}
-	k := 0
-	for _, r := range f.s.o.Ranges {
-		for k < len(perm) && uint64(binary.BigEndian.Uint32(rows.Key(int(perm[k])))) < r.Lo {
-			k++
-		}
-		if k < len(perm) && uint64(binary.BigEndian.Uint32(rows.Key(int(perm[k])))) < r.Hi {
-			m.Ranges = append(m.Ranges, r)
-		}
-	}
-	return add(seg, m)
 }

@@ -73,18 +73,37 @@ func (c *Column) load(slot uint32, from *segment.Column, i int) {
 	}
 }
 
+// What is known of a slot.
 const (
 	flagDirty  = 1 << iota // changed since the last barrier
 	flagStored             // segments show it
+	flagMarked             // something that hangs on it has changed since the last barrier
+	flagFiled              // it is in a cut that may not be committed yet: reading it back might show what was before
+	flagUsed               // since the clock hand came by; kept of partial tables only
+	flagHollow             // what segments have of it is not in memory
+	flagWanted             // it is hollow, and listed as missing
+
+	flagBusy = flagDirty | flagMarked | flagFiled
 )
 
 // Table is a columnar table: an index from key to slot, and columns by slot. Keys are a stream's key, and hashes its hash.
+//
+// A table is complete, so that what is absent in memory is absent, or partial: then a key that is absent may be in segments. Upsert makes its slot
+// hollow and lists it as missing; who uses the table fills what is missing before it looks at values.
 type Table struct {
 	Index
 	Cols  []Column
 	flags []uint8
 	dirty []uint32
+	marks []uint32
 	gone  []goneKey // stored ones that were deleted since the last barrier
+
+	filed    []uint32 // in the cut of that number, and perhaps deleted since
+	filedCut uint64
+	partial  bool
+	parting  uint64 // it becomes partial when the cut of this number is committed, and none is asked for yet: see Part; 0: it does not
+	missing  []uint32
+	hand     uint32
 
 	Expand Expand // nil: keys are the stream's, without a suffix
 }
@@ -98,7 +117,7 @@ type goneKey struct {
 // Expand turns a table's own key into the stream's key, its hash and a suffix, for tables whose keys are not a stream's.
 type Expand func(own []byte) (hash uint64, key, suffix []byte)
 
-// NewTable returns an empty table.
+// NewTable returns an empty table, which is complete.
 func NewTable(schema segment.Schema) *Table {
 	t := &Table{Cols: make([]Column, len(schema))}
 	for i, f := range schema {
@@ -107,18 +126,27 @@ func NewTable(schema segment.Schema) *Table {
 	return t
 }
 
-// Upsert returns the slot of a key; a fresh one has null or zero values. It does not mark the slot as changed.
+// Upsert returns the slot of a key; a fresh one has null or zero values, and is missing when the table is partial. It does not mark the slot as changed.
 func (t *Table) Upsert(hash uint64, key []byte) (slot uint32, fresh bool) {
 	slot, fresh = t.Index.Upsert(hash, key)
 	if fresh {
 		t.prepare(slot)
+	}
+	if t.partial {
+		t.see(slot, fresh)
 	}
 	return slot, fresh
 }
 
 // UpsertBatch sets dst to the slots of the given rows' keys.
 func (t *Table) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, dst []uint32) {
-	t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepare)
+	if !t.partial {
+		t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepare)
+		return
+	}
+	for k, r := range rows {
+		dst[k], _ = t.Upsert(hashes[r], keys.At(int(r)))
+	}
 }
 
 // prepare gives a fresh slot its values.
@@ -144,21 +172,32 @@ func (t *Table) Touch(slot uint32) {
 	}
 }
 
-// Untouched tells whether a slot in use was never marked as changed since it was given out.
-func (t *Table) Untouched(slot uint32) bool { return t.flags[slot] == 0 }
+// Untouched tells whether a slot in use was never marked as changed since it was given out, and is not stored.
+func (t *Table) Untouched(slot uint32) bool { return t.flags[slot]&(flagBusy|flagStored) == 0 }
 
-// Delete removes a slot in use.
+// Delete removes a slot in use. A partial table, or one that is to be partial, keeps the slot without values for as long as segments may show its key.
 func (t *Table) Delete(slot uint32) {
-	if t.flags[slot]&flagStored != 0 {
+	stored := t.flags[slot]&flagStored != 0
+	if stored {
 		hash, key, suffix := t.expanded(slot)
 		t.gone = append(t.gone, goneKey{hash, bytes.Clone(key), bytes.Clone(suffix)})
 	}
-	t.remove(slot)
+	if t.Expand != nil || !t.partial && t.parting == 0 {
+		t.remove(slot)
+		return
+	}
+	for i := range t.Cols {
+		t.Cols[i].Zero(slot)
+	}
+	t.flags[slot] &^= flagDirty | flagStored // what is left of it in dirty is passed over
+	if stored {
+		t.Mark(slot)
+	}
 }
 
 // remove removes a slot in use and its values. Who goes through the columns finds no value in a slot that has no key.
 func (t *Table) remove(slot uint32) {
-	t.flags[slot] = 0 // what is left of it in dirty is passed over
+	t.flags[slot] = 0
 	for i := range t.Cols {
 		t.Cols[i].Zero(slot)
 	}
@@ -178,11 +217,14 @@ func (t *Table) Reset() {
 	for i := range t.Cols {
 		t.Cols[i].reset()
 	}
-	t.flags, t.dirty, t.gone = t.flags[:0], t.dirty[:0], t.gone[:0]
+	t.flags, t.dirty, t.marks, t.gone, t.filed, t.missing = t.flags[:0], t.dirty[:0], t.marks[:0], t.gone[:0], t.filed[:0], t.missing[:0]
+	t.partial, t.parting, t.hand = false, 0, 0
 }
 
 // freeze appends the changes since the last barrier to f, with a suffix behind each key and a time for the bucket.
 func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
+	t.Settle(f.committed)
+	track := t.partial
 	var back map[string]bool // keys that were deleted and have come back: their puts say it all
 	if len(t.gone) > 0 {
 		back = map[string]bool{}
@@ -202,7 +244,10 @@ func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
 		for i := range t.Cols {
 			f.value(i, &t.Cols[i], slot)
 		}
-		t.flags[slot] = flagStored
+		if t.flags[slot] = t.flags[slot]&^flagDirty | flagStored; track {
+			t.flags[slot] |= flagFiled
+			t.filed = append(t.filed, slot)
+		}
 	}
 	for _, g := range t.gone {
 		if t.Expand != nil {
@@ -213,20 +258,36 @@ func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
 			f.delete(g.hash, g.key, suffix, at)
 		}
 	}
-	t.dirty, t.gone = t.dirty[:0], t.gone[:0]
+	t.gone = t.gone[:0]
+	t.file(f.cut)
 }
 
 // LoadRow applies row i of a segment to the key.
 func (t *Table) LoadRow(hash uint64, key []byte, rows *segment.Rows, i int) {
 	if rows.Ops[i] == segment.Delete {
 		if slot := t.Lookup(hash, key); slot != NoSlot {
-			t.remove(slot)
+			t.unload(slot)
 		}
 		return
 	}
-	slot, _ := t.Upsert(hash, key)
-	t.flags[slot] = flagStored
+	slot, fresh := t.Index.Upsert(hash, key)
+	if fresh {
+		t.prepare(slot)
+	}
+	t.flags[slot] |= flagStored
 	for c := range t.Cols {
 		t.Cols[c].load(slot, &rows.Cols[c], i)
 	}
+}
+
+// unload takes back what older rows have loaded of a slot.
+func (t *Table) unload(slot uint32) {
+	if t.flags[slot]&flagHollow == 0 {
+		t.remove(slot)
+		return
+	}
+	for i := range t.Cols {
+		t.Cols[i].Zero(slot)
+	}
+	t.flags[slot] &^= flagStored
 }

@@ -234,6 +234,9 @@ type disk struct {
 	refs    map[string][]objstate.Ref
 	low     sabot.Micros
 	now     *objstate.Store
+	cut     uint64           // last one frozen
+	done    uint64           // last one committed
+	memory  *objstate.Memory // nil: without bounds
 }
 
 func newDisk(t testing.TB, keyFields []arrow.Field) *disk {
@@ -244,8 +247,17 @@ func newDisk(t testing.TB, keyFields []arrow.Field) *disk {
 func (d *disk) resume() *objstate.Store {
 	d.t.Helper()
 	s, err := objstate.NewStore(objstate.Options{Ranges: rowkey.Even(1), Watermark: d.low, KeyFields: d.fields,
-		Refs:  func(table string) []objstate.Ref { return slices.Clone(d.refs[table]) },
-		Fetch: func(object string, off, n int64) ([]byte, error) { return d.objects[object][off : off+n], nil }})
+		Refs: func() objstate.Snapshot {
+			return objstate.Snapshot{Version: d.done, Of: func(table string) []objstate.Ref { return slices.Clone(d.refs[table]) }}
+		},
+		Committed: func() uint64 { return d.done }, Memory: d.memory,
+		Fetch: func(spans []objstate.Span) ([][]byte, error) {
+			out := make([][]byte, len(spans))
+			for i, s := range spans {
+				out[i] = d.objects[s.Object][s.Off : s.Off+s.N]
+			}
+			return out, nil
+		}})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -255,9 +267,11 @@ func (d *disk) resume() *objstate.Store {
 
 // freeze takes the store's state at a barrier; commit encodes and commits it, which may be later.
 func (d *disk) freeze(low sabot.Micros) (commit func()) {
-	f := d.now.Freeze(low)
+	d.cut++
+	cut, f := d.cut, d.now.Freeze(low, d.cut)
 	return func() {
 		d.t.Helper()
+		d.done = cut
 		if err := f.Encode(func(seg []byte, m objstate.Meta) error {
 			name := fmt.Sprint("segment ", len(d.objects))
 			d.objects[name] = bytes.Clone(seg)

@@ -91,8 +91,8 @@ const timerBase = 60_000_000
 
 func (p *process) newTimers(table string, before func(sabot.Micros) sabot.Micros) *timerState {
 	s := &timerState{p: p, set: timers.NewSet()}
-	p.state = append(p.state, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + table, Base: timerBase, Before: before,
-		Time: func(suffix []byte) sabot.Micros { return timerTime(endOf(suffix)) }}, s))
+	s.handle = p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + table, Base: timerBase, Before: before,
+		Time: func(suffix []byte) sabot.Micros { return timerTime(endOf(suffix)) }}, s)
 	return s
 }
 

@@ -42,7 +42,8 @@ func (h host) Map(d sabot.StateDecl) any {
 	}
 	e.t = objstate.NewTable(schema)
 	e.t.Expand = e.expand
-	p.state = append(p.state, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: schema}, e))
+	p.maps = append(p.maps, e)
+	p.parts = append(p.parts, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: schema}, e))
 	if e.intKeys {
 		return mapOf(e, d.Value, ownInt, func(own []byte) int64 { return int64(binary.LittleEndian.Uint64(own)) })
 	}
@@ -98,11 +99,14 @@ func (e *entries) Freeze(f *objstate.Frame) { f.Table(e.t, nil, 0) }
 func (e *entries) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
 	deleted := rows.Ops[i] == segment.Delete
 	slot := e.p.keys.Lookup(hash, key)
+	if slot != objstate.NoSlot && e.p.keys.IsHollow(slot) && e.ttl.col >= 0 && !deleted && e.ttl.expired(rows.Cols[1].Ints[i], e.p.swept) {
+		deleted = true // a sweep would have removed it, had it been in memory; it stays expired
+	}
 	if slot == objstate.NoSlot {
 		if deleted {
 			return
 		}
-		slot = e.p.upsert(hash, key)
+		slot = e.p.reserve(hash, key)
 	}
 	binary.LittleEndian.PutUint32(e.own[:4], slot)
 	own := e.own[:4]
@@ -116,7 +120,7 @@ func (e *entries) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i in
 	switch {
 	case deleted && entry != objstate.NoSlot:
 		e.unlink(entry, slot)
-		e.t.LoadRow(h, own, rows, i)
+		e.t.Drop(entry)
 		e.p.release(slot)
 	case !deleted:
 		e.t.LoadRow(h, own, rows, i)
@@ -180,7 +184,28 @@ func (e *entries) unlink(entry, slot uint32) {
 func (e *entries) remove(entry, slot uint32) {
 	e.unlink(entry, slot)
 	e.t.Delete(entry)
+	e.p.keys.Mark(slot)
 	e.p.holds[slot]--
+}
+
+// touch marks an entry as changed.
+func (e *entries) touch(entry, slot uint32) {
+	e.t.Touch(entry)
+	e.p.keys.Mark(slot)
+}
+
+// drop takes a key's entries out of memory and returns how many there were. None has changed.
+func (e *entries) drop(slot uint32) (n uint32) {
+	if int(slot) >= len(e.head) {
+		return 0
+	}
+	for l := e.head[slot]; l != 0; n++ {
+		entry := uint32(l - 1)
+		l = e.next[entry]
+		e.t.Drop(entry)
+	}
+	e.head[slot], e.count[slot] = 0, 0
+	return n
 }
 
 // sweep removes expired entries among a few.
@@ -234,7 +259,7 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 		if used := &c.e.t.Cols[1].Ints[entry]; c.e.p.age > sabot.Micros(*used) {
 			c.note(own, entry)
 			*used = int64(c.e.p.age)
-			c.e.t.Touch(entry)
+			c.e.touch(entry, c.e.p.slot)
 		}
 	}
 	return c.values()[entry], true
@@ -258,7 +283,8 @@ func (c *mapCell[K, V]) Remove(k K) {
 
 func (c *mapCell[K, V]) set(own []byte, v V, used int64) {
 	entry, fresh := c.e.t.Upsert(c.e.hash(own), own)
-	if slot := slotOf(own); fresh {
+	slot := slotOf(own)
+	if fresh {
 		c.e.link(entry, slot)
 		c.e.p.holds[slot]++
 	}
@@ -266,7 +292,7 @@ func (c *mapCell[K, V]) set(own []byte, v V, used int64) {
 	if c.e.ttl.col >= 0 {
 		c.e.t.Cols[1].Ints[entry] = used
 	}
-	c.e.t.Touch(entry)
+	c.e.touch(entry, slot)
 }
 
 // Len implements sabot.MapCell. With a TTL entries count until they are swept or looked at.

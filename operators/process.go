@@ -1,7 +1,6 @@
 package operators
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -11,7 +10,6 @@ import (
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate"
 	"github.com/sabot-stream/sabot/objstate/segment"
-	"github.com/sabot-stream/sabot/timers"
 )
 
 // ProcessConfig describes a process function in one lane.
@@ -30,13 +28,18 @@ type process struct {
 	keys    *objstate.Table
 	holds   []uint32 // by slot: values, map entries and timers
 	schema  segment.Schema
-	state   []objstate.Handle
+	maps    []*entries
+	parts   []objstate.Handle // of values and maps, which are in memory for a key together or not at all
+	isReady bool
+	slots   []uint32 // of the rows of a batch
+	wants   []objstate.Want
 	event   *timerState
 	proc    *timerState
 	fire    []func(time.Time) error // by timer id
 	ttls    []sweeper
 	low     sabot.Micros
-	past    bool // a call has set a timer of event time that is due already
+	swept   sabot.Micros // watermark by which what has expired is gone, whether or not it is still in memory
+	past    bool         // a call has set a timer of event time that is due already
 
 	// The call at hand.
 	slot    uint32
@@ -71,7 +74,7 @@ const sweepSlots = 256
 
 // NewProcess returns the operator of a process function, with its set-up done.
 func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) (Operator, error) {
-	p := &process{cfg: cfg, store: store, low: store.Watermark(), slot: objstate.NoSlot, outKeys: rowkey.Column{Offsets: []int32{0}}}
+	p := &process{cfg: cfg, store: store, low: store.Watermark(), swept: store.Watermark(), slot: objstate.NoSlot, outKeys: rowkey.Column{Offsets: []int32{0}}}
 	var err error
 	if p.decoder, err = rowkey.NewDecoder(cfg.KeyFields); err != nil {
 		return nil, err
@@ -85,16 +88,8 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 	if p.handler, err = fn.Open(cfg.In, names, host{p}); err != nil {
 		return nil, err
 	}
-	if len(p.schema) > 0 {
-		p.state = append(p.state, store.Add(objstate.Spec{Name: cfg.Name, Schema: p.schema}, (*keyState)(p)))
-	}
+	p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: p.schema}, (*keyState)(p))) // without values it has no rows
 	return p, nil
-}
-
-func (p *process) ready() {
-	for _, h := range p.state {
-		h.Ready()
-	}
 }
 
 // Batch implements Operator.
@@ -104,14 +99,15 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 	if err := p.handler.Reset(b.Cols); err != nil {
 		return err
 	}
+	next := p.slotsOf(b)
 	err := each(b, func(i int32) error {
-		p.begin(p.upsert(b.Hashes[i], b.Keys.At(int(i))))
+		p.begin(next(i))
 		p.row = int(i)
 		p.now = sabot.NoTime
 		if b.Times != nil {
 			p.now = sabot.Micros(b.Times[i])
 		}
-		p.age = p.now
+		p.age = max(p.now, p.swept)
 		if err := p.handler.Row(int(i)); err != nil {
 			p.rollback()
 			if err := out.Dead(b, int(i), err.Error()); err != nil {
@@ -128,17 +124,6 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 		return err
 	}
 	return p.flush(out)
-}
-
-// upsert returns the slot of a key.
-func (p *process) upsert(hash uint64, key []byte) uint32 {
-	slot, fresh := p.keys.Upsert(hash, key)
-	if fresh {
-		for int(slot) >= len(p.holds) {
-			p.holds = append(p.holds, 0)
-		}
-	}
-	return slot
 }
 
 func (p *process) begin(slot uint32) {
@@ -160,8 +145,7 @@ func (p *process) end(out Collector) error {
 		p.outKeys.Offsets = append(p.outKeys.Offsets, int32(len(p.outKeys.Bytes)))
 	}
 	if p.holds[p.slot] == 0 {
-		p.keys.Delete(p.slot)
-		p.slot = objstate.NoSlot
+		p.vacate(p.slot)
 	}
 	if p.emitted >= emitRows {
 		return p.flush(out)
@@ -197,6 +181,9 @@ func (p *process) Watermark(w sabot.Micros, out Collector) error {
 	if w == sabot.MaxMicros && p.proc != nil {
 		out.Dropped(p.dropAll())
 	}
+	if w != sabot.MaxMicros {
+		p.swept = w
+	}
 	for _, t := range p.ttls {
 		t.sweep(sweepSlots)
 	}
@@ -226,12 +213,13 @@ func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
 		if !ok {
 			return nil
 		}
+		p.fillOne(t.Slot)
 		p.begin(t.Slot)
 		if stored && s == p.proc {
 			s.gone = append(s.gone, s.frozen(t))
 		}
 		p.holds[t.Slot]--
-		p.row, p.now, p.age = -1, t.At, t.At
+		p.row, p.now, p.age = -1, t.At, max(t.At, p.swept)
 		if s == p.proc {
 			p.age = p.low // the clock of a wall says nothing of how old the data is
 		}
@@ -270,10 +258,19 @@ func (p *process) dropAll() (n int) {
 // release drops one hold of a slot outside of a call.
 func (p *process) release(slot uint32) {
 	if p.holds[slot]--; p.holds[slot] == 0 {
+		p.vacate(slot)
+	}
+}
+
+// vacate gives up a slot that holds nothing.
+func (p *process) vacate(slot uint32) {
+	if p.keys.IsHollow(slot) {
+		p.keys.DropHollow(slot) // nothing in memory refers to it
+	} else {
 		p.keys.Delete(slot)
-		if p.slot == slot {
-			p.slot = objstate.NoSlot
-		}
+	}
+	if p.slot == slot {
+		p.slot = objstate.NoSlot
 	}
 }
 
@@ -309,166 +306,3 @@ func (p *process) At() (int, []byte) {
 	}
 	return p.row, p.keys.Key(p.slot)
 }
-
-// keyState is the keys' values as a part of the lane's state.
-type keyState process
-
-// Freeze implements objstate.Part.
-func (s *keyState) Freeze(f *objstate.Frame) { f.Table(s.keys, nil, 0) }
-
-// Load implements objstate.Part.
-func (s *keyState) Load(hash uint64, key, _ []byte, rows *segment.Rows, i int) {
-	p := (*process)(s)
-	if rows.Ops[i] == segment.Delete {
-		if slot := p.keys.Lookup(hash, key); slot != objstate.NoSlot {
-			p.holds[slot] -= p.values(slot)
-			if p.holds[slot] == 0 {
-				p.keys.LoadRow(hash, key, rows, i)
-				return
-			}
-			for c := range p.keys.Cols {
-				p.keys.Cols[c].Zero(slot)
-			}
-		}
-		return
-	}
-	slot := p.upsert(hash, key)
-	p.holds[slot] -= p.values(slot)
-	p.keys.LoadRow(hash, key, rows, i)
-	p.holds[slot] += p.values(slot)
-}
-
-// values returns how many Value handles have a value in a slot.
-func (p *process) values(slot uint32) (n uint32) {
-	for c := range p.keys.Cols {
-		if v := p.keys.Cols[c].Valid; v != nil && v[slot] {
-			n++
-		}
-	}
-	return n
-}
-
-// timerState is one clock's timers as a part of the lane's state.
-type timerState struct {
-	p      *process
-	set    *timers.Set
-	loaded bool
-	gone   []frozenTimer
-	log    []timerChange
-}
-
-type timerChange struct {
-	t     timers.Timer
-	added bool
-}
-
-type frozenTimer struct {
-	t    timers.Timer
-	hash uint64
-	key  []byte
-}
-
-func (s *timerState) frozen(t timers.Timer) frozenTimer {
-	return frozenTimer{t, s.p.keys.Hash(t.Slot), append([]byte(nil), s.p.keys.Key(t.Slot)...)}
-}
-
-// timerTime is the time that chooses a timer's bucket: the end of time has one of its own.
-func timerTime(at sabot.Micros) sabot.Micros { return min(at, sabot.MaxMicros-1) }
-
-func timerSuffix(t timers.Timer) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(t.At)^1<<63), t.ID)
-}
-
-// Freeze implements objstate.Part.
-func (s *timerState) Freeze(f *objstate.Frame) {
-	for _, g := range s.gone {
-		if slot := s.p.keys.Lookup(g.hash, g.key); slot != objstate.NoSlot && s.set.Has(timers.Timer{At: g.t.At, Slot: slot, ID: g.t.ID}) {
-			continue // set again: its put follows
-		}
-		f.Row(g.hash, g.key, timerSuffix(g.t), int64(timerTime(g.t.At)), segment.Delete)
-	}
-	s.gone = s.gone[:0]
-	s.set.Changes(func(t timers.Timer) {
-		f.Row(s.p.keys.Hash(t.Slot), s.p.keys.Key(t.Slot), timerSuffix(t), int64(timerTime(t.At)), segment.Put)
-	})
-}
-
-// Load implements objstate.Part.
-func (s *timerState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
-	t := timers.Timer{At: sabot.Micros(binary.BigEndian.Uint64(suffix) ^ 1<<63), ID: suffix[8]}
-	if rows.Ops[i] == segment.Delete {
-		if t.Slot = s.p.keys.Lookup(hash, key); t.Slot != objstate.NoSlot {
-			if was, _ := s.set.Remove(t); was {
-				s.p.release(t.Slot)
-			}
-		}
-		return
-	}
-	t.Slot = s.p.upsert(hash, key)
-	if !s.set.Has(t) {
-		s.p.holds[t.Slot]++
-	}
-	s.set.Load(t)
-}
-
-// timerCell is one of a process function's timers.
-type timerCell struct {
-	s  *timerState
-	id uint8
-}
-
-// Set implements sabot.TimerCell.
-func (c *timerCell) Set(at sabot.Micros) {
-	p := c.s.p
-	c.s.add(timers.Timer{At: at, Slot: p.slot, ID: c.id}, true)
-	if c.s == p.event && (at < p.low || p.low == sabot.MaxMicros) {
-		p.past = true
-	}
-}
-
-// Cancel implements sabot.TimerCell.
-func (c *timerCell) Cancel(at sabot.Micros) {
-	c.s.remove(timers.Timer{At: at, Slot: c.s.p.slot, ID: c.id}, true)
-}
-
-func (s *timerState) add(t timers.Timer, log bool) {
-	if s.set.Add(t) {
-		s.p.holds[t.Slot]++
-		if log {
-			s.note(timerChange{t, true})
-		}
-	}
-}
-
-func (s *timerState) remove(t timers.Timer, log bool) {
-	was, stored := s.set.Remove(t)
-	if !was {
-		return
-	}
-	if stored {
-		s.gone = append(s.gone, s.frozen(t))
-	}
-	s.p.holds[t.Slot]--
-	if log {
-		s.note(timerChange{t, false})
-	}
-}
-
-func (s *timerState) note(c timerChange) {
-	if len(s.log) == 0 {
-		s.p.logs = append(s.p.logs, s)
-	}
-	s.log = append(s.log, c)
-}
-
-func (s *timerState) undo() {
-	for i := len(s.log) - 1; i >= 0; i-- {
-		if c := s.log[i]; c.added {
-			s.remove(c.t, false)
-		} else {
-			s.add(c.t, false)
-		}
-	}
-}
-
-func (s *timerState) forget() { s.log = s.log[:0] }

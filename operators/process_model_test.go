@@ -11,11 +11,12 @@ import (
 
 // processModel is a scripted process function over plain maps. A call works on a copy of its key's state, and an error throws the copy away.
 type processModel struct {
-	unit int64
-	low  sabot.Micros
-	keys map[any]*modelKey
-	out  answer
-	died []string // timers whose handler failed
+	unit  int64
+	low   sabot.Micros
+	swept sabot.Micros
+	keys  map[any]*modelKey
+	out   answer
+	died  []string // timers whose handler failed
 }
 
 type modelKey struct {
@@ -35,7 +36,7 @@ type modelTimer struct {
 }
 
 func newProcessModel(unit int64) *processModel {
-	return &processModel{unit: unit, low: sabot.NoTime, keys: map[any]*modelKey{}}
+	return &processModel{unit: unit, low: sabot.NoTime, swept: sabot.NoTime, keys: map[any]*modelKey{}}
 }
 
 func (k *modelKey) clone() *modelKey {
@@ -79,6 +80,9 @@ func textBy[T any](conv func(int64) T) func(int64) string {
 
 // call runs f for a key at a time, with values of an age, and tells the error that f returned.
 func (m *processModel) call(key any, now, age sabot.Micros, f func(h *handles) error) error {
+	if age != sabot.MaxMicros {
+		age = max(age, m.swept)
+	}
 	k := m.keys[key].clone()
 	var emitted []plainRow
 	h := &handles{values: map[string]valueOps{}, maps: map[string]mapOps{}, timers: map[string]timerOps{},
@@ -222,6 +226,9 @@ func (m *processModel) watermark(w sabot.Micros) (dropped int) {
 			maps.DeleteFunc(e, func(_ int64, v modelValue) bool { return m.expired(name, v, w) })
 		}
 		m.keep(key, k)
+	}
+	if w != sabot.MaxMicros {
+		m.swept = w
 	}
 	return dropped
 }

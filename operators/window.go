@@ -40,9 +40,15 @@ type window struct {
 	state    objstate.Handle
 	low      sabot.Micros
 
-	open  map[int64]*objstate.Table // by end
-	ends  []int64                   // of open windows, ascending
-	spare []*objstate.Table
+	open    map[int64]*objstate.Table // by end
+	ends    []int64                   // of open windows, ascending
+	spare   []*objstate.Table
+	stored  []*storedBucket // that segments have had since the operator began, ascending
+	crowded bool            // there is more than memory holds: new windows begin as partial ones
+	manage  func()
+	whole   int64
+	wants   []objstate.Want
+	scratch *objstate.Table // of a row that is not kept
 
 	decoder *rowkey.Decoder
 	out     *batch.Builder
@@ -83,6 +89,8 @@ func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
 	if w.decoder, err = rowkey.NewDecoder(cfg.KeyFields); err != nil {
 		return nil, err
 	}
+	w.scratch, w.whole = objstate.NewTable(w.schema), store.Whole()
+	w.manage = func() { store.Manage((*windowState)(w)) }
 	w.state = store.Add(objstate.Spec{Name: cfg.Name, Schema: w.schema, Base: w.slide, Time: endOf,
 		Before: func(low sabot.Micros) sabot.Micros { return w.kept(low) + 1 }}, (*windowState)(w))
 	return w, nil
@@ -103,7 +111,7 @@ func endOf(suffix []byte) sabot.Micros {
 
 func (w *window) Batch(b *batch.Batch, out Collector) error {
 	defer b.Release()
-	w.state.Ready()
+	w.ready()
 	for _, a := range w.aggs {
 		a.bind(b)
 	}
@@ -211,6 +219,7 @@ func (w *window) take(b *batch.Batch, end int64) {
 	x.end, x.t, x.refused = end, w.table(end), x.refused[:0]
 	x.slots = slices.Grow(x.slots[:0], len(w.rows))[:len(w.rows)]
 	x.t.UpsertBatch(b.Hashes, b.Keys, w.rows, x.slots)
+	w.fill(x.t, end)
 }
 
 // sum updates the aggregates that cannot take every row. A row that does not fit somewhere is given up and counts nowhere: sum returns the
@@ -288,32 +297,6 @@ func (w *window) tooLarge(j int) string {
 	return ""
 }
 
-// table returns the table of the window that ends at end.
-func (w *window) table(end int64) *objstate.Table {
-	if t := w.open[end]; t != nil {
-		return t
-	}
-	var t *objstate.Table
-	if n := len(w.spare); n > 0 {
-		t, w.spare = w.spare[n-1], w.spare[:n-1]
-	} else {
-		t = objstate.NewTable(w.schema)
-	}
-	w.open[end] = t
-	i, _ := slices.BinarySearch(w.ends, end)
-	w.ends = slices.Insert(w.ends, i, end)
-	return t
-}
-
-func (w *window) close(end int64) {
-	t := w.open[end]
-	t.Reset()
-	if len(w.spare) < 64 {
-		w.spare = append(w.spare, t)
-	}
-	delete(w.open, end)
-}
-
 // changed notes slots of a window that has fired already.
 func (w *window) changed(end int64, slots []uint32) {
 	if w.again == nil {
@@ -350,8 +333,9 @@ func (w *window) fireAgain(out Collector) error {
 }
 
 func (w *window) Watermark(low sabot.Micros, out Collector) error {
-	w.state.Ready()
+	w.ready()
 	was := w.low
+	w.openDue(low)
 	w.low = low
 	kept := int64(w.kept(low))
 	n := 0
@@ -374,20 +358,26 @@ func (w *window) Watermark(low sabot.Micros, out Collector) error {
 
 func (w *window) fire(end int64, out Collector) error {
 	t := w.open[end]
+	if t.Partial() {
+		if err := w.fireStored(t, end, out); err != nil {
+			return err
+		}
+	}
 	for s := range uint32(t.Slots()) {
-		if !t.InUse(s) {
+		if !t.InUse(s) || t.Untouched(s) { // of a key without a row in this window
 			continue
 		}
 		if err := w.emit(t, s, end); err != nil {
 			return err
 		}
 		if w.paneCol >= 0 {
-			t.Cols[w.paneCol].Ints[s]++
-			t.Touch(s)
+			t.Cols[w.paneCol].Ints[s]++ // not a change to store: see windowState.Load
 		}
-	}
-	if len(w.times) >= emitRows {
-		return w.flush(out)
+		if len(w.times) >= emitRows {
+			if err := w.flush(out); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -424,19 +414,4 @@ func (w *window) flush(out Collector) error {
 	b.Times, b.Hashes, b.Keys = w.times, w.hashes, w.keys
 	w.times, w.hashes, w.keys = nil, nil, rowkey.Column{Offsets: []int32{0}}
 	return out.Emit(b)
-}
-
-// windowState is the window operator as a part of the lane's state.
-type windowState window
-
-// Freeze implements objstate.Part.
-func (s *windowState) Freeze(f *objstate.Frame) {
-	for _, end := range s.ends {
-		f.Table(s.open[end], binary.BigEndian.AppendUint64(nil, uint64(end)^1<<63), end)
-	}
-}
-
-// Load implements objstate.Part.
-func (s *windowState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
-	(*window)(s).table(int64(endOf(suffix))).LoadRow(hash, key, rows, i)
 }

@@ -3278,6 +3278,7 @@ type Progress struct {
 	Pending       bool                   `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
 	Ended         bool                   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
 	Load          *Load                  `protobuf:"bytes,6,opt,name=load,proto3" json:"load,omitempty"`
+	Urgent        bool                   `protobuf:"varint,7,opt,name=urgent,proto3" json:"urgent,omitempty"` // its memory is full of what is not committed: a cut does not wait for its time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3352,6 +3353,13 @@ func (x *Progress) GetLoad() *Load {
 		return x.Load
 	}
 	return nil
+}
+
+func (x *Progress) GetUrgent() bool {
+	if x != nil {
+		return x.Urgent
+	}
+	return false
 }
 
 // Load is how a worker's group fares. It comes about once a second, and decides nothing.
@@ -3997,7 +4005,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x04rows\x18\t \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05again\x18\n" +
 	" \x01(\bR\x05again\x12\x16\n" +
-	"\x06opened\x18\v \x01(\x04R\x06opened\"\xb3\x01\n" +
+	"\x06opened\x18\v \x01(\x04R\x06opened\"\xcb\x01\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -4006,7 +4014,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x18\n" +
 	"\apending\x18\x04 \x01(\bR\apending\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\x12-\n" +
-	"\x04load\x18\x06 \x01(\v2\x19.sabot.checkpoint.v1.LoadR\x04load\"\xc9\x01\n" +
+	"\x04load\x18\x06 \x01(\v2\x19.sabot.checkpoint.v1.LoadR\x04load\x12\x16\n" +
+	"\x06urgent\x18\a \x01(\bR\x06urgent\"\xc9\x01\n" +
 	"\x04Load\x126\n" +
 	"\x06splits\x18\x01 \x03(\v2\x1e.sabot.checkpoint.v1.SplitLoadR\x06splits\x123\n" +
 	"\x05lanes\x18\x02 \x03(\v2\x1d.sabot.checkpoint.v1.LaneLoadR\x05lanes\x12\x1b\n" +

@@ -24,9 +24,10 @@ func (m *Machine) wantsCut(w *member) bool {
 	return w.open == nil && !(m.stopping && w.lastCut >= m.stopFrom) && m.anythingNew(w)
 }
 
-// cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, and before the shares change.
+// cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, before the shares change, and when a worker's memory is
+// full of what is not committed.
 func (m *Machine) cutDue(w *member, now time.Time) time.Time {
-	if m.stopping || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
+	if m.stopping || w.progress.Urgent || m.deal != nil && m.deal.from != 0 && w.lastCut < m.deal.from || w.progress.Ended && (w.progress.Pending || w.finals == 0) {
 		return now
 	}
 	return m.lastCut.Add(m.set.Interval)

@@ -191,7 +191,7 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	base := lane{stage: st.ID, index: i, low: sabot.NoTime, meter: newMeter(w.cfg.Clock, sabot.NoTime), touched: new(atomic.Bool)}
 	base.dead = &deadLetters{fail: w.cfg.FailOnBad}
 	if !st.Keyed() {
-		l := &sourceLane{lane: base, clock: w.cfg.Clock, limit: b.limit, align: b.align, progress: b.g.progress, cuts: b.g.cuts,
+		l := &sourceLane{lane: base, clock: w.cfg.Clock, limit: b.limit, align: b.align, progress: b.g.progress, cuts: b.g.cuts, room: &b.g.room,
 			wake: make(chan struct{}, 1), env: sabot.Env{Job: b.root.Job, Run: b.root.Run, Log: w.cfg.Log, Now: w.cfg.Clock.Now, MaxRows: chunkRows(w.cfg.Rate)}}
 		b.g.sources = append(b.g.sources, l)
 		heads, err := b.wire(ctx, st, &l.lane)
@@ -201,7 +201,8 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 		return b.splits(st, l, heads)
 	}
 	s := b.stages[st.ID]
-	l := &keyedLane{lane: base, inbox: s.inboxes[i], clock: w.cfg.Clock, progress: b.g.progress, cuts: b.g.cuts}
+	l := &keyedLane{lane: base, inbox: s.inboxes[i], clock: w.cfg.Clock, progress: b.g.progress, cuts: b.g.cuts,
+		room: &b.g.room, poke: make(chan struct{}, 1)}
 	b.g.keyed = append(b.g.keyed, l)
 	s.lanes = append(s.lanes, l)
 	l.ranges, l.keyFields = s.ranges[i], st.KeyFields
@@ -213,7 +214,8 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 	}
 	l.keyDecoder, l.dead.keys = dec, l.keyValues
 	l.store, err = objstate.NewStore(objstate.Options{Ranges: l.ranges, Watermark: l.low, Fetch: b.g.fetch(ctx), KeyFields: st.KeyFields,
-		Refs: func(table string) []objstate.Ref { return b.g.refs(st.ID, table, l.ranges) }})
+		Memory: b.g.w.memory, Refs: func() objstate.Snapshot { return b.g.snapshot(st.ID, l.ranges) },
+		Committed: func() uint64 { return checkpoint.GroupOf(b.g.root.Load(), b.g.id).Cut }})
 	if err != nil {
 		return err
 	}
@@ -441,18 +443,20 @@ func committedLow(root *pb.Root, stage int, ranges []rowkey.Range) sabot.Micros 
 	return low
 }
 
-// refs returns the committed references of a table in a lane's partitions.
-func (g *group) refs(stage int, table string, ranges []rowkey.Range) []objstate.Ref {
+// snapshot returns the committed references of a lane's partitions.
+func (g *group) snapshot(stage int, ranges []rowkey.Range) objstate.Snapshot {
 	root := g.root.Load()
-	var out []objstate.Ref
-	each(root, stage, ranges, func(p *pb.Partition) {
-		for _, r := range p.Refs {
-			if r.Table == table {
-				out = append(out, refOf(r, root.Objects))
+	return objstate.Snapshot{Version: root, Of: func(table string) []objstate.Ref {
+		var out []objstate.Ref
+		each(root, stage, ranges, func(p *pb.Partition) {
+			for _, r := range p.Refs {
+				if r.Table == table {
+					out = append(out, refOf(r, root.Objects))
+				}
 			}
-		}
-	})
-	return out
+		})
+		return out
+	}}
 }
 
 // each calls f for the partitions of a stage that lie in the ranges.

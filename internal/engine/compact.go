@@ -119,8 +119,3 @@ func refOf(r *pb.Reference, objects []*pb.Object) objstate.Ref {
 	return objstate.Ref{Object: objects[r.Object].Key, Offset: r.Offset, Length: r.Length, CRC: r.Crc,
 		Bucket: objstate.Interval{Lo: sabot.Micros(r.BucketLo), Hi: sabot.Micros(r.BucketHi)}, Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows}
 }
-
-// fetch returns a reader of ranges of objects, as objstate asks for it.
-func (g *group) fetch(ctx context.Context) func(object string, off, n int64) ([]byte, error) {
-	return func(object string, off, n int64) ([]byte, error) { return g.w.getRange(ctx, object, off, n) }
-}

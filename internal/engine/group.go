@@ -35,6 +35,7 @@ type group struct {
 	unsent     atomic.Int64 // bytes that wait for a cut to go to other groups
 	cutting    atomic.Bool  // a cut is asked for, and its report is not filed yet
 	cuts       *cutter
+	room       room
 	progress   *progress
 	stage      cutStage
 	loads      *loads
@@ -58,6 +59,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	g := &group{w: w, id: id, ledger: checkpoint.NewLedger(root, id), run: root.Run, finished: root.Ended, startRows: rowsBefore(root), ownRows: rowsOfGroup(root, id),
 		roots: make(chan *pb.Root, 1), again: make(chan uint64, 1), failed: make(chan error, 1), cancel: cancel}
 	g.cuts, g.progress, g.stage.w = newCutter(), newProgress(w.nudge), w
+	g.room.memory = w.memory
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
 	g.outputs = newOutputs(root, id, w.sinks(), cache)
@@ -119,6 +121,9 @@ func (g *group) stop() {
 	g.publisher.wg.Wait()
 	for _, in := range g.inboxes {
 		in.Drain()
+	}
+	for _, l := range g.keyed {
+		l.store.Close()
 	}
 }
 
@@ -213,6 +218,14 @@ func (g *group) committed(root *pb.Root) {
 	default:
 	}
 	g.roots <- root
+	if w := g.w.memory; w != nil {
+		for _, l := range g.keyed {
+			select {
+			case l.poke <- struct{}{}:
+			default:
+			}
+		}
+	}
 }
 
 // pending tells whether a cut would commit something besides rows.

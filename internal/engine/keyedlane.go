@@ -19,6 +19,8 @@ type keyedLane struct {
 	clock    clock.Clock
 	progress *progress
 	cuts     *cutter
+	room     *room
+	poke     chan struct{} // something is committed
 }
 
 // run works until the context ends, which a failure of any lane brings about.
@@ -36,6 +38,10 @@ func (l *keyedLane) run(ctx context.Context) (err error) {
 			if err := l.tick(); err != nil {
 				return err
 			}
+		}
+		l.store.Trim()
+		if l.room.look() {
+			l.cuts.wake()
 		}
 		if !ok {
 			l.wait(ctx)
@@ -118,6 +124,7 @@ func (l *keyedLane) wait(ctx context.Context) {
 	defer l.meter.end()
 	select {
 	case <-l.inbox.Ready():
+	case <-l.poke:
 	case <-due:
 	case <-ctx.Done():
 	}

@@ -72,7 +72,7 @@ func (l *lane) freeze(n exchange.Cut) (*part, error) {
 	l.dropped = 0
 	l.touched.Store(false)
 	if l.store != nil {
-		p.frozen = l.store.Freeze(l.low)
+		p.frozen = l.store.Freeze(l.low, uint64(n))
 	}
 	for _, s := range l.sinks {
 		if r := s.take(); r != nil {

@@ -27,6 +27,7 @@ type sourceLane struct {
 	align    *aligner
 	progress *progress
 	cuts     *cutter
+	room     *room
 	wake     chan struct{} // a cut is asked for
 	reads    uint64
 }
@@ -54,13 +55,18 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			continue
 		}
 		s := l.choose(l.clock.Now())
-		if s == nil || l.cuts.hold.Load() || l.cuts.alone.Load() {
+		full := l.room.full.Load()
+		if s == nil || full || l.cuts.hold.Load() || l.cuts.alone.Load() {
 			if s == nil {
 				if err := l.finish(); err != nil {
 					return err
 				}
 			}
-			l.meter.begin(forInput)
+			waits := forInput
+			if full {
+				waits = forRoom
+			}
+			l.meter.begin(waits)
 			select {
 			case <-l.wake:
 			case <-ctx.Done():

@@ -39,6 +39,8 @@ type Config struct {
 	Lanes       int  // goroutines per stage
 	Rate        int  // rows per second that all sources may give; 0: no limit
 	FailOnBad   bool // stop at the first dead letter
+	// Memory is how many bytes of keyed state, with its indexes, are in memory; what is not used is read back when it is. 0: no bound.
+	Memory int64
 	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
 	Observe func(CutStage, time.Duration)
 	Drain   <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
@@ -54,6 +56,7 @@ type Worker struct {
 	toldAt   time.Time
 	reported atomic.Bool // a report has gone out since: whoever has it takes what was told before for done
 
+	memory   *objstate.Memory // nil: without bounds
 	in, out  map[string]*flow // by source and by committed sink
 	troubles troubles
 	load     atomic.Pointer[pb.Load] // made last; nil: there is no group
@@ -69,6 +72,9 @@ const maxPanics = 3
 // New returns a worker.
 func New(cfg Config) *Worker {
 	w := &Worker{cfg: cfg, nudges: make(chan struct{}, 1), in: map[string]*flow{}, out: map[string]*flow{}}
+	if cfg.Memory > 0 {
+		w.memory = objstate.NewMemory(cfg.Memory)
+	}
 	for _, n := range cfg.Graph.Nodes {
 		switch n.Spec.Kind {
 		case sabot.KindSource:
@@ -392,7 +398,8 @@ func (w *Worker) progress(ctx context.Context) {
 	now, p := w.cfg.Clock.Now(), &pb.Progress{}
 	if g := w.current(); g != nil {
 		_, generation := g.ledger.Fence()
-		p = &pb.Progress{Generation: generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending(), Ended: g.progress.ended()}
+		p = &pb.Progress{Generation: generation, Rows: g.progress.rows.Load(), Bytes: g.unsent.Load(), Pending: g.pending() || w.memory.Wants(), Ended: g.progress.ended(),
+			Urgent: w.memory.Wants()}
 	}
 	if !w.reported.Swap(false) && proto.Equal(p, w.told) && now.Sub(w.toldAt) < signOfLife {
 		return

@@ -102,8 +102,8 @@ func (c *compressor) appendLZ4(dst, raw []byte) ([]byte, error) {
 
 var errBuffer = errors.New("a compressed buffer is malformed")
 
-// decompress returns the bytes of a buffer of the codec; they may alias b.
-func decompress(codec Codec, b []byte) ([]byte, error) {
+// decompress returns the bytes of a buffer of the codec; they may alias b, or lie in the memory of tmp, which is kept there.
+func decompress(codec Codec, b []byte, tmp *[]byte) ([]byte, error) {
 	if codec == None || len(b) == 0 {
 		return b, nil
 	}
@@ -118,7 +118,8 @@ func decompress(codec Codec, b []byte) ([]byte, error) {
 	if size > maxBuffer || size > 512*uint64(len(b))+1<<20 {
 		return nil, fmt.Errorf("a buffer of %d bytes claims to hold %d", len(b), size)
 	}
-	out := make([]byte, size)
+	out := room(*tmp, int(size))
+	*tmp = out
 	if codec == LZ4 {
 		return out, decompressLZ4(out, b)
 	}

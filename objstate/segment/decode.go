@@ -8,14 +8,23 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
-// decode decodes block i from its bytes.
-func (r *Reader) decode(i int, b []byte) (rows *Rows, err error) {
+// Decoder decodes blocks into memory of its own, which the next call uses again. One goroutine uses it; the zero Decoder is ready.
+type Decoder struct {
+	rows Rows
+	tmp  [][]byte // decompressed buffers, by number
+}
+
+// Decode returns the rows of block i from its bytes. They are valid until the next call, and as long as b is not changed.
+func (d *Decoder) Decode(r *Reader, i int, b []byte) (rows *Rows, err error) {
 	bi := r.blocks[i]
+	if int64(len(b)) != int64(bi.meta)+int64(bi.body) {
+		return nil, corrupt("block %d has %d bytes, the index says %d", i, len(b), int64(bi.meta)+int64(bi.body))
+	}
 	if got := crc32.Checksum(b, castagnoli); got != bi.crc {
 		return nil, corrupt("the checksum of block %d is %08x, want %08x", i, got, bi.crc)
 	}
 	defer guard("a block", &err)
-	d := blockDecoder{body: b[bi.meta:], rows: bi.Rows}
+	x := blockDecoder{d: d, body: b[bi.meta:], rows: bi.Rows}
 	msg := rootTable(b[8:bi.meta])
 	at := slot(&msg, 2)
 	if at == 0 {
@@ -24,9 +33,9 @@ func (r *Reader) decode(i int, b []byte) (rows *Rows, err error) {
 	rb := flatbuffers.Table{Bytes: msg.Bytes, Pos: msg.Indirect(at)}
 	if c := slot(&rb, 3); c != 0 {
 		t := flatbuffers.Table{Bytes: rb.Bytes, Pos: rb.Indirect(c)}
-		d.codec = LZ4
+		x.codec = LZ4
 		if s := slot(&t, 0); s != 0 {
-			d.codec = Codec(t.GetByte(s) + 1)
+			x.codec = Codec(t.GetByte(s) + 1)
 		}
 	}
 	if s := slot(&rb, 0); s == 0 || rb.GetInt64(s) != int64(bi.Rows) {
@@ -36,96 +45,117 @@ func (r *Reader) decode(i int, b []byte) (rows *Rows, err error) {
 	if bufs == 0 {
 		return nil, corrupt("block %d has no buffers", i)
 	}
-	d.meta, d.at, d.left = rb.Bytes, rb.Vector(flatbuffers.UOffsetT(bufs)), rb.VectorLen(flatbuffers.UOffsetT(bufs))
-	rows = d.all(r.schema)
-	if d.err != nil {
-		return nil, corrupt("block %d: %w", i, d.err)
+	x.meta, x.at, x.left = rb.Bytes, rb.Vector(flatbuffers.UOffsetT(bufs)), rb.VectorLen(flatbuffers.UOffsetT(bufs))
+	x.all(r.schema)
+	if x.err != nil {
+		return nil, corrupt("block %d: %w", i, x.err)
 	}
-	return rows, nil
+	return &d.rows, nil
 }
+
+// decode decodes block i from its bytes; the rows are the caller's.
+func (r *Reader) decode(i int, b []byte) (*Rows, error) { return new(Decoder).Decode(r, i, b) }
 
 // blockDecoder takes the buffers of a block one after the other.
 type blockDecoder struct {
+	d     *Decoder
 	body  []byte
 	rows  int
 	codec Codec
 	meta  []byte
 	at    flatbuffers.UOffsetT
 	left  int
+	taken int
 	err   error
 }
 
 // next returns the next buffer, decompressed.
-func (d *blockDecoder) next() []byte {
-	if d.left == 0 || d.err != nil {
-		d.fail()
+func (x *blockDecoder) next() []byte {
+	if x.left == 0 || x.err != nil {
+		x.fail()
 		return nil
 	}
-	off, n := int64(binary.LittleEndian.Uint64(d.meta[d.at:])), int64(binary.LittleEndian.Uint64(d.meta[d.at+8:]))
-	d.at += 16
-	d.left--
-	if off < 0 || n < 0 || n > int64(len(d.body)) || off > int64(len(d.body))-n {
-		d.fail()
+	off, n := int64(binary.LittleEndian.Uint64(x.meta[x.at:])), int64(binary.LittleEndian.Uint64(x.meta[x.at+8:]))
+	x.at += 16
+	x.left--
+	if off < 0 || n < 0 || n > int64(len(x.body)) || off > int64(len(x.body))-n {
+		x.fail()
 		return nil
 	}
-	b, err := decompress(d.codec, d.body[off:off+n])
-	if err != nil && d.err == nil {
-		d.err = err
+	if x.taken == len(x.d.tmp) {
+		x.d.tmp = append(x.d.tmp, nil)
+	}
+	b, err := decompress(x.codec, x.body[off:off+n], &x.d.tmp[x.taken])
+	x.taken++
+	if err != nil && x.err == nil {
+		x.err = err
 	}
 	return b
 }
 
-func (d *blockDecoder) fail() {
-	if d.err == nil {
-		d.err = errBuffer
+func (x *blockDecoder) fail() {
+	if x.err == nil {
+		x.err = errBuffer
 	}
 }
 
 // sized returns the next buffer, which must hold at least n bytes.
-func (d *blockDecoder) sized(n int) []byte {
-	b := d.next()
+func (x *blockDecoder) sized(n int) []byte {
+	b := x.next()
 	if len(b) < n {
-		d.fail()
+		x.fail()
 		return make([]byte, n)
 	}
 	return b[:n]
 }
 
-// offsets returns the next buffer as offsets that ascend, and then the bytes that they divide.
-func (d *blockDecoder) offsets() ([]uint32, []byte) {
-	b := d.sized(4 * (d.rows + 1))
-	out := make([]uint32, d.rows+1)
+// room returns a slice of n elements, in the memory of s where that is enough. It is never nil: a column is told by which of its slices is there.
+func room[T any](s []T, n int) []T {
+	if s == nil || cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// offsets returns the next buffer as offsets that ascend, in the memory of out, and then the bytes that they divide.
+func (x *blockDecoder) offsets(out []uint32) ([]uint32, []byte) {
+	out = room(out, x.rows+1)
+	b := x.sized(4 * (x.rows + 1))
 	for i := range out {
 		out[i] = binary.LittleEndian.Uint32(b[4*i:])
 		if i > 0 && out[i] < out[i-1] {
-			d.fail()
-			return make([]uint32, d.rows+1), nil
+			x.fail()
+			clear(out)
+			return out, nil
 		}
 	}
-	bytes := d.next()
-	if out[0] != 0 || int64(out[d.rows]) > int64(len(bytes)) {
-		d.fail()
-		return make([]uint32, d.rows+1), nil
+	bytes := x.next()
+	if out[0] != 0 || int64(out[x.rows]) > int64(len(bytes)) {
+		x.fail()
+		clear(out)
+		return out, nil
 	}
-	return out, append([]byte(nil), bytes[:out[d.rows]]...)
+	return out, bytes[:out[x.rows]]
 }
 
-func (d *blockDecoder) all(schema Schema) *Rows {
-	r := &Rows{Cols: make([]Column, len(schema))}
-	d.keys(r, d.left-2-buffersOf(schema) == 2)
-	d.next()
-	ops := d.sized(d.rows)
-	r.Ops = make([]Op, d.rows)
+func (x *blockDecoder) all(schema Schema) {
+	r := &x.d.rows
+	if len(r.Cols) != len(schema) {
+		r.Cols = make([]Column, len(schema))
+	}
+	x.keys(r, x.left-2-buffersOf(schema) == 2)
+	x.next()
+	ops := x.sized(x.rows)
+	r.Ops = room(r.Ops, x.rows)
 	for i, o := range ops {
 		if o > byte(Delete) {
-			d.fail()
+			x.fail()
 		}
 		r.Ops[i] = Op(o)
 	}
 	for i, f := range schema {
-		r.Cols[i] = d.column(kindOf(f.Type))
+		x.column(kindOf(f.Type), &r.Cols[i])
 	}
-	return r
 }
 
 // buffersOf returns how many buffers the value columns have.
@@ -141,61 +171,63 @@ func buffersOf(schema Schema) int {
 }
 
 // keys decodes the key column, of fixed width or not.
-func (d *blockDecoder) keys(r *Rows, fixed bool) {
-	d.next()
+func (x *blockDecoder) keys(r *Rows, fixed bool) {
+	x.next()
 	if !fixed {
-		r.KeyOffsets, r.KeyBytes = d.offsets()
+		r.KeyOffsets, r.KeyBytes = x.offsets(r.KeyOffsets)
 	} else {
-		b := d.next()
-		width := len(b) / max(1, d.rows)
-		r.KeyOffsets = make([]uint32, d.rows+1)
+		b := x.next()
+		width := len(b) / max(1, x.rows)
+		r.KeyOffsets = room(r.KeyOffsets, x.rows+1)
 		for i := range r.KeyOffsets {
 			r.KeyOffsets[i] = uint32(i * width)
 		}
-		r.KeyBytes = append([]byte(nil), b[:d.rows*width]...)
+		r.KeyBytes = b[:x.rows*width]
 	}
-	for i := range d.rows {
+	for i := range x.rows {
 		if r.KeyOffsets[i+1]-r.KeyOffsets[i] < 4 {
-			d.fail()
+			x.fail()
 			return
 		}
 	}
 }
 
-func (d *blockDecoder) column(k kind) (c Column) {
-	if b := d.next(); len(b) > 0 {
-		if len(b) < (d.rows+7)/8 {
-			d.fail()
-			return c
+func (x *blockDecoder) column(k kind, c *Column) {
+	c.init(k)
+	valid := c.Valid
+	c.Valid = nil
+	if b := x.next(); len(b) > 0 {
+		if len(b) < (x.rows+7)/8 {
+			x.fail()
+			return
 		}
-		c.Valid = make([]bool, d.rows)
+		c.Valid = room(valid, x.rows)
 		for i := range c.Valid {
 			c.Valid[i] = b[i/8]>>(i%8)&1 != 0
 		}
 	}
 	switch k {
 	case kindInt:
-		b := d.sized(8 * d.rows)
-		c.Ints = make([]int64, d.rows)
+		b := x.sized(8 * x.rows)
+		c.Ints = room(c.Ints, x.rows)
 		for i := range c.Ints {
 			c.Ints[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
 		}
 	case kindFloat:
-		b := d.sized(8 * d.rows)
-		c.Floats = make([]float64, d.rows)
+		b := x.sized(8 * x.rows)
+		c.Floats = room(c.Floats, x.rows)
 		for i := range c.Floats {
 			c.Floats[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
 		}
 	case kindBool:
-		b := d.sized((d.rows + 7) / 8)
-		c.Bools = make([]bool, d.rows)
+		b := x.sized((x.rows + 7) / 8)
+		c.Bools = room(c.Bools, x.rows)
 		for i := range c.Bools {
 			c.Bools[i] = b[i/8]>>(i%8)&1 != 0
 		}
 	case kindBytes:
-		c.Offsets, c.Bytes = d.offsets()
+		c.Offsets, c.Bytes = x.offsets(c.Offsets)
 	}
-	return c
 }
 
 // clip returns the rows whose hash32 lies in [lo,hi); r is in order.

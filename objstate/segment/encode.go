@@ -2,7 +2,9 @@ package segment
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
@@ -13,10 +15,19 @@ import (
 
 // Options of a segment.
 type Options struct {
-	Codec     Codec
-	BlockRows int      // most rows of a block; 0: 1024, or 4096 with zstd
-	Bounds    []uint32 // first hash32 of partitions, ascending: blocks are cut there
+	Codec      Codec
+	BlockRows  int      // most rows of a block; 0: as many as BlockBytes says
+	BlockBytes int      // about how many bytes of rows, before compression, a block holds; 0: 8 KiB, which is what reading one key costs
+	Bounds     []uint32 // first hash32 of partitions, ascending: blocks are cut there
+	NoFilter   bool     // for segments that are always read whole
 }
+
+// How large a block is unless told otherwise.
+const (
+	defaultBlockBytes = 8 << 10
+	leastBlockRows    = 32
+	mostBlockRows     = 4096
+)
 
 // Info says what a segment is.
 type Info struct {
@@ -28,99 +39,190 @@ type Info struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-const magic = "ARROW1"
+const (
+	magic  = "ARROW1"
+	format = "2"
+)
 
 // Encode appends the rows of r as a segment to dst. Perm is their order by key, as Sort gives it; nil: they are in order. Keys must ascend strictly.
 func Encode(dst []byte, schema Schema, r *Rows, perm []uint32, o Options) ([]byte, Info, error) {
+	n := r.Len()
+	if len(schema) != len(r.Cols) || n == 0 {
+		return nil, Info{}, fmt.Errorf("%d columns for a schema of %d, %d rows", len(r.Cols), len(schema), n)
+	}
 	if perm == nil {
-		perm = make([]uint32, r.Len())
+		perm = make([]uint32, n)
 		for i := range perm {
 			perm[i] = uint32(i)
 		}
 	}
-	e := &encoder{schema: schema, r: r, perm: perm, o: o, base: len(dst), c: compressor{codec: o.Codec}, fb: flatbuffers.NewBuilder(1024)}
-	if o.BlockRows == 0 {
-		e.o.BlockRows = 1024
-		if o.Codec == Zstd {
-			e.o.BlockRows = 4096
-		}
+	width, err := checkKeys(r, perm)
+	if err != nil {
+		return nil, Info{}, err
 	}
-	return e.run(dst)
+	if o.BlockRows == 0 {
+		o.BlockRows = rowsOf(o.BlockBytes, r.Bytes()/int64(n))
+	}
+	w, err := NewWriter(dst, schema, width, o)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	for lo := 0; lo < n; {
+		hi := w.blockEnd(r, perm, lo)
+		if err := w.block(r, perm[lo:hi]); err != nil {
+			return nil, Info{}, err
+		}
+		lo = hi
+	}
+	return w.Finish()
 }
 
-type encoder struct {
+// rowsOf returns how many rows of a size make a block of about so many bytes.
+func rowsOf(blockBytes int, rowBytes int64) int {
+	if blockBytes == 0 {
+		blockBytes = defaultBlockBytes
+	}
+	return min(max(blockBytes/int(max(1, rowBytes)), leastBlockRows), mostBlockRows)
+}
+
+// Writer writes a segment block by block.
+type Writer struct {
 	schema   Schema
-	r        *Rows
-	perm     []uint32
+	columns  string
 	o        Options
+	dst      []byte
 	base     int
 	keyWidth int
 	c        compressor
 	fb       *flatbuffers.Builder
 	blocks   []BlockInfo
+	hashes   []uint32 // distinct, ascending
+	rows     int
+	pending  *Rows // of Append
+	all      []uint32
 	raw      []byte // a buffer of the block in the making
 	body     []byte // its buffers, compressed
 }
 
-func (e *encoder) key(i int) []byte { return e.r.Key(int(e.perm[i])) }
-
-func (e *encoder) run(dst []byte) ([]byte, Info, error) {
-	n := e.r.Len()
-	columns, err := encodeSchema(e.schema)
+// NewWriter returns a writer that appends a segment to dst. KeyWidth is the length of every key; 0: they are of any length.
+func NewWriter(dst []byte, schema Schema, keyWidth int, o Options) (*Writer, error) {
+	columns, err := encodeSchema(schema)
 	if err != nil {
-		return nil, Info{}, err
+		return nil, err
 	}
-	if len(e.schema) != len(e.r.Cols) || n == 0 {
-		return nil, Info{}, fmt.Errorf("%d columns for a schema of %d, %d rows", len(e.r.Cols), len(e.schema), n)
-	}
-	if err := e.checkKeys(); err != nil {
-		return nil, Info{}, err
-	}
+	w := &Writer{schema: schema, columns: columns, o: o, base: len(dst), keyWidth: keyWidth, c: compressor{codec: o.Codec}, fb: flatbuffers.NewBuilder(1024)}
 	dst = append(dst, magic+"\x00\x00"...)
-	e.fb.Reset()
-	dst = message(e.fb, dst, headerSchema, schemaTable(e.fb, e.schema, e.keyWidth), 0)
-	for lo := 0; lo < n; {
-		hi := e.blockEnd(lo)
-		if dst, err = e.block(dst, lo, hi); err != nil {
-			return nil, Info{}, err
-		}
-		lo = hi
+	w.dst = message(w.fb, dst, headerSchema, schemaTable(w.fb, schema, keyWidth), 0)
+	return w, nil
+}
+
+// Append adds row i of r, whose key comes after all before it; who calls it sees to that, and Options.Bounds does not count.
+func (w *Writer) Append(r *Rows, i int) error {
+	if w.pending == nil {
+		w.pending = New(w.schema)
 	}
-	dst = append(dst, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
+	w.pending.Append(r, i)
+	full := w.pending.Len() >= mostBlockRows || w.pending.Bytes() >= int64(cmp.Or(w.o.BlockBytes, defaultBlockBytes))
+	if w.o.BlockRows > 0 {
+		full = w.pending.Len() >= w.o.BlockRows
+	}
+	if !full {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *Writer) flush() error {
+	if w.pending == nil || w.pending.Len() == 0 {
+		return nil
+	}
+	for i := len(w.all); i < w.pending.Len(); i++ {
+		w.all = append(w.all, uint32(i))
+	}
+	err := w.block(w.pending, w.all[:w.pending.Len()])
+	w.pending.Reset()
+	return err
+}
+
+// Len returns how many bytes are written so far.
+func (w *Writer) Len() int { return len(w.dst) - w.base }
+
+// Rows returns how many rows there are so far.
+func (w *Writer) Rows() int {
+	if w.pending != nil {
+		return w.rows + w.pending.Len()
+	}
+	return w.rows
+}
+
+// Finish ends the segment and returns dst with it.
+func (w *Writer) Finish() ([]byte, Info, error) {
+	if err := w.flush(); err != nil {
+		return nil, Info{}, err
+	}
+	if w.rows == 0 {
+		return nil, Info{}, errors.New("a segment without rows")
+	}
+	dst := append(w.dst, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
+	meta := [][2]string{{"sabot.format", format}, {"sabot.rows", fmt.Sprint(w.rows)}, {"sabot.columns", w.columns}, {"sabot.key", fmt.Sprint(w.keyWidth)}}
+	region := func(name string, from int) {
+		meta = append(meta, [2]string{name, fmt.Sprintf("%d,%d,%d", from-w.base, len(dst)-from, crc32.Checksum(dst[from:], castagnoli))})
+	}
+	if !w.o.NoFilter {
+		f := newFilter(len(w.hashes))
+		for _, h := range w.hashes {
+			f.add(h)
+		}
+		at := len(dst)
+		dst = append(dst, f...)
+		region("sabot.filter", at)
+	}
 	at := len(dst)
-	for _, b := range e.blocks {
+	for _, b := range w.blocks {
 		dst = b.append(dst)
 	}
-	index := fmt.Sprintf("%d,%d,%d", at-e.base, len(dst)-at, crc32.Checksum(dst[at:], castagnoli))
-	e.fb.Reset()
-	foot := footer(e.fb, e.schema, e.keyWidth, e.blocks, [][2]string{{"sabot.format", "1"}, {"sabot.rows", fmt.Sprint(n)},
-		{"sabot.columns", columns}, {"sabot.index", index}})
+	region("sabot.index", at)
+	meta = append(meta, [2]string{"sabot.check", fmt.Sprint(checkOf(meta))})
+	w.fb.Reset()
+	foot := footer(w.fb, w.schema, w.keyWidth, w.blocks, meta)
 	dst = append(dst, foot...)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(foot)))
 	dst = append(dst, magic...)
-	seg := dst[e.base:]
-	return dst, Info{Rows: n, Length: int64(len(seg)), CRC: crc32.Checksum(seg, castagnoli), MinHash: hash32(e.key(0)), MaxHash: hash32(e.key(n - 1))}, nil
+	seg := dst[w.base:]
+	return dst, Info{Rows: w.rows, Length: int64(len(seg)), CRC: crc32.Checksum(seg, castagnoli), MinHash: w.hashes[0],
+		MaxHash: w.hashes[len(w.hashes)-1]}, nil
+}
+
+// checkOf returns a checksum of what a footer tells.
+func checkOf(meta [][2]string) uint32 {
+	sum := crc32.New(castagnoli)
+	for _, m := range meta {
+		fmt.Fprintf(sum, "%s=%s\n", m[0], m[1]) // a hash takes everything
+	}
+	return sum.Sum32()
 }
 
 func hash32(key []byte) uint32 { return binary.BigEndian.Uint32(key) }
 
-func (e *encoder) checkKeys() error {
-	e.keyWidth = len(e.key(0))
+// checkKeys returns the length of all keys, 0 when they differ.
+func checkKeys(r *Rows, perm []uint32) (width int, err error) {
 	var last []byte
-	for i, row := range e.perm {
-		k := e.r.Key(int(row))
+	for i, row := range perm {
+		k := r.Key(int(row))
 		if len(k) < 4 {
-			return fmt.Errorf("key %d has %d bytes; it begins with a hash of four", i, len(k))
+			return 0, fmt.Errorf("key %d has %d bytes; it begins with a hash of four", i, len(k))
 		}
-		if len(k) != e.keyWidth {
-			e.keyWidth = 0
+		if i == 0 {
+			width = len(k)
+		} else if !less(last, k) {
+			return 0, fmt.Errorf("key %x does not come after %x", k, last)
 		}
-		if i > 0 && !less(last, k) {
-			return fmt.Errorf("key %x does not come after %x", k, last)
+		if len(k) != width {
+			width = 0
 		}
 		last = k
 	}
-	return nil
+	return width, nil
 }
 
 // less tells whether key a comes before b; both have four bytes at least, which decide mostly.
@@ -131,76 +233,89 @@ func less(a, b []byte) bool {
 	return bytes.Compare(a, b) < 0
 }
 
-// blockEnd returns where the block that begins at row lo ends: at BlockRows, or where a partition begins.
-func (e *encoder) blockEnd(lo int) int {
-	hi := min(lo+e.o.BlockRows, e.r.Len())
-	i, _ := slices.BinarySearch(e.o.Bounds, hash32(e.key(lo))+1)
-	if i < len(e.o.Bounds) && hash32(e.key(hi-1)) >= e.o.Bounds[i] {
-		bound := e.o.Bounds[i]
-		for hi-1 > lo && hash32(e.key(hi-1)) >= bound {
+// blockEnd returns where the block that begins at row lo of perm ends: at BlockRows, or where a partition begins.
+func (w *Writer) blockEnd(r *Rows, perm []uint32, lo int) int {
+	hash := func(i int) uint32 { return hash32(r.Key(int(perm[i]))) }
+	hi := min(lo+w.o.BlockRows, len(perm))
+	i, _ := slices.BinarySearch(w.o.Bounds, hash(lo)+1)
+	if i < len(w.o.Bounds) && hash(hi-1) >= w.o.Bounds[i] {
+		bound := w.o.Bounds[i]
+		for hi-1 > lo && hash(hi-1) >= bound {
 			hi--
 		}
 	}
 	return hi
 }
 
-// block appends the rows lo to hi as a record batch.
-func (e *encoder) block(dst []byte, lo, hi int) ([]byte, error) {
-	body := e.body[:0]
+// block appends rows of r as a record batch.
+func (w *Writer) block(r *Rows, rows []uint32) error {
+	body := w.body[:0]
 	var buffers [][2]int
 	var err error
 	add := func(raw []byte) {
 		at := len(body)
 		if err == nil {
-			body, err = e.c.append(body, raw)
+			body, err = w.c.append(body, raw)
 		}
 		if err == nil {
 			buffers = append(buffers, [2]int{at, len(body) - at})
 			body = padded(body, len(body))
 		}
 	}
-	rows := e.perm[lo:hi]
-	nulls := e.keysAndOps(rows, add)
-	for i := range e.r.Cols {
-		nulls = append(nulls, e.column(&e.r.Cols[i], kindOf(e.schema[i].Type), rows, add))
+	nulls, keyErr := w.keysAndOps(r, rows, add)
+	if keyErr != nil {
+		return keyErr
+	}
+	for i := range r.Cols {
+		nulls = append(nulls, w.column(&r.Cols[i], kindOf(w.schema[i].Type), rows, add))
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e.body = body
-	at := len(dst)
-	e.fb.Reset()
-	dst = message(e.fb, dst, headerBatch, batchTable(e.fb, hi-lo, nulls, buffers, e.o.Codec), len(body))
-	meta := len(dst) - at
-	dst = append(dst, body...)
-	e.blocks = append(e.blocks, BlockInfo{Offset: int64(at - e.base), meta: uint32(meta), body: uint32(len(body)), Rows: hi - lo,
-		crc: crc32.Checksum(dst[at:], castagnoli), First: bytes.Clone(e.key(lo)), Last: bytes.Clone(e.key(hi - 1))})
-	return dst, nil
+	w.body = body
+	at := len(w.dst)
+	w.fb.Reset()
+	w.dst = message(w.fb, w.dst, headerBatch, batchTable(w.fb, len(rows), nulls, buffers, w.o.Codec), len(body))
+	meta := len(w.dst) - at
+	w.dst = append(w.dst, body...)
+	w.blocks = append(w.blocks, BlockInfo{Offset: int64(at - w.base), meta: uint32(meta), body: uint32(len(body)), Rows: len(rows),
+		crc: crc32.Checksum(w.dst[at:], castagnoli), First: bytes.Clone(r.Key(int(rows[0]))), Last: bytes.Clone(r.Key(int(rows[len(rows)-1])))})
+	w.rows += len(rows)
+	for _, i := range rows {
+		if h := hash32(r.Key(int(i))); len(w.hashes) == 0 || h != w.hashes[len(w.hashes)-1] {
+			w.hashes = append(w.hashes, h)
+		}
+	}
+	return nil
 }
 
 // buffer returns n bytes of any content, which live until the next call.
-func (e *encoder) buffer(n int) []byte {
-	e.raw = slices.Grow(e.raw[:0], n)[:n]
-	return e.raw
+func (w *Writer) buffer(n int) []byte {
+	w.raw = slices.Grow(w.raw[:0], n)[:n]
+	return w.raw
 }
 
-func (e *encoder) keysAndOps(rows []uint32, add func([]byte)) (nulls []int) {
+func (w *Writer) keysAndOps(r *Rows, rows []uint32, add func([]byte)) (nulls []int, err error) {
 	add(nil)
-	if e.keyWidth == 0 {
-		add(e.offsets(e.r.KeyOffsets, rows))
+	if w.keyWidth == 0 {
+		add(w.offsets(r.KeyOffsets, rows))
 	}
-	add(e.bytes(e.r.KeyOffsets, e.r.KeyBytes, rows))
+	keys := w.bytes(r.KeyOffsets, r.KeyBytes, rows)
+	if w.keyWidth > 0 && len(keys) != w.keyWidth*len(rows) {
+		return nil, fmt.Errorf("%d keys of %d bytes have %d bytes", len(rows), w.keyWidth, len(keys))
+	}
+	add(keys)
 	add(nil)
-	s := e.buffer(len(rows))
+	s := w.buffer(len(rows))
 	for k, i := range rows {
-		s[k] = byte(e.r.Ops[i])
+		s[k] = byte(r.Ops[i])
 	}
 	add(s)
-	return []int{0, 0}
+	return []int{0, 0}, nil
 }
 
 // column adds the buffers of a value column and returns its nulls.
-func (e *encoder) column(c *Column, k kind, rows []uint32, add func([]byte)) (nulls int) {
+func (w *Writer) column(c *Column, k kind, rows []uint32, add func([]byte)) (nulls int) {
 	if c.Valid != nil {
 		for _, i := range rows {
 			if !c.Valid[i] {
@@ -209,35 +324,35 @@ func (e *encoder) column(c *Column, k kind, rows []uint32, add func([]byte)) (nu
 		}
 	}
 	if nulls > 0 {
-		add(e.bits(c.Valid, rows))
+		add(w.bits(c.Valid, rows))
 	} else {
 		add(nil)
 	}
 	switch k {
 	case kindInt:
-		s := e.buffer(8 * len(rows))
+		s := w.buffer(8 * len(rows))
 		for k, i := range rows {
 			binary.LittleEndian.PutUint64(s[8*k:], uint64(c.Ints[i]))
 		}
 		add(s)
 	case kindFloat:
-		s := e.buffer(8 * len(rows))
+		s := w.buffer(8 * len(rows))
 		for k, i := range rows {
 			binary.LittleEndian.PutUint64(s[8*k:], math.Float64bits(c.Floats[i]))
 		}
 		add(s)
 	case kindBool:
-		add(e.bits(c.Bools, rows))
+		add(w.bits(c.Bools, rows))
 	case kindBytes:
-		add(e.offsets(c.Offsets, rows))
-		add(e.bytes(c.Offsets, c.Bytes, rows))
+		add(w.offsets(c.Offsets, rows))
+		add(w.bytes(c.Offsets, c.Bytes, rows))
 	}
 	return nulls
 }
 
 // offsets returns the offsets of rows of variable width, from 0.
-func (e *encoder) offsets(from []uint32, rows []uint32) []byte {
-	s := e.buffer(4 * (len(rows) + 1))
+func (w *Writer) offsets(from []uint32, rows []uint32) []byte {
+	s := w.buffer(4 * (len(rows) + 1))
 	total := uint32(0)
 	binary.LittleEndian.PutUint32(s, 0)
 	for k, i := range rows {
@@ -248,8 +363,8 @@ func (e *encoder) offsets(from []uint32, rows []uint32) []byte {
 }
 
 // bytes returns rows of variable width one after the other.
-func (e *encoder) bytes(offsets []uint32, from []byte, rows []uint32) []byte {
-	s := e.buffer(0)
+func (w *Writer) bytes(offsets []uint32, from []byte, rows []uint32) []byte {
+	s := w.buffer(0)
 	for _, i := range rows {
 		b := from[offsets[i]:offsets[i+1]]
 		if n := len(b); n >= 8 && n <= 16 { // most keys: two stores that may overlap, instead of a call
@@ -261,12 +376,12 @@ func (e *encoder) bytes(offsets []uint32, from []byte, rows []uint32) []byte {
 		}
 		s = append(s, b...)
 	}
-	e.raw = s
+	w.raw = s
 	return s
 }
 
-func (e *encoder) bits(set []bool, rows []uint32) []byte {
-	s := e.buffer((len(rows) + 7) / 8)
+func (w *Writer) bits(set []bool, rows []uint32) []byte {
+	s := w.buffer((len(rows) + 7) / 8)
 	clear(s)
 	for k, i := range rows {
 		if set[i] {

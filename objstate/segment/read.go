@@ -1,10 +1,12 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sort"
 
 	"github.com/sabot-stream/sabot"
 )
@@ -32,14 +34,23 @@ func (b BlockInfo) append(dst []byte) []byte {
 
 // Reader reads a segment. Goroutines may share it.
 type Reader struct {
-	get    func(off, n int64) ([]byte, error)
-	schema Schema
-	rows   int
-	blocks []BlockInfo
+	get      func(off, n int64) ([]byte, error)
+	schema   Schema
+	rows     int
+	keyWidth int
+	blocks   []BlockInfo
+	filter   region
+	kept     Filter // when it came with the index
 }
 
-// tail is how much of a segment's end the first request fetches.
-const tail = 64 << 10
+// region is a part of a segment as its footer names it.
+type region struct {
+	off, n int64
+	crc    uint32
+}
+
+// TailBytes returns how much of a segment's end Open asks for first: what holds its footer and index, and the filter of a small one.
+func TailBytes(size int64) int64 { return min(size, 64<<10+size/24) }
 
 // runBytes is the most that Scan fetches in one request, but for a block that is larger.
 const runBytes = 4 << 20
@@ -65,11 +76,11 @@ func OpenBytes(b []byte) (*Reader, error) {
 	}, int64(len(b)))
 }
 
-// Open opens a segment of size bytes, with one request for its end, and another where that does not hold the whole index. Get returns n bytes
-// from off on.
+// Open opens a segment of size bytes, with one request for its last TailBytes, and others only where those do not hold the footer and the index.
+// Get returns n bytes from off on.
 func Open(get func(off, n int64) ([]byte, error), size int64) (r *Reader, err error) {
 	defer guard("the footer", &err)
-	end := min(size, tail)
+	end := TailBytes(size)
 	b, err := get(size-end, end)
 	if err != nil {
 		return nil, err
@@ -88,39 +99,107 @@ func Open(get func(off, n int64) ([]byte, error), size int64) (r *Reader, err er
 			return nil, err
 		}
 	}
-	meta := custom(foot)
-	if f := meta["sabot.format"]; f != "1" {
-		return nil, corrupt("its format is %q, this version knows 1", f)
-	}
-	var at, n int64
-	var crc uint32
-	if _, err := fmt.Sscanf(meta["sabot.index"], "%d,%d,%d", &at, &n, &crc); err != nil || at < 0 || n < 0 || n > size || at > size-n {
-		return nil, corrupt("its footer names no index")
-	}
 	r = &Reader{get: get}
-	if _, err := fmt.Sscan(meta["sabot.rows"], &r.rows); err != nil {
-		return nil, corrupt("its footer tells no rows")
+	meta := custom(foot)
+	if err := checkFooter(meta); err != nil {
+		return nil, err
 	}
-	if r.schema, err = decodeSchema(meta["sabot.columns"]); err != nil {
-		return nil, corrupt("its columns: %w", err)
-	}
-	index, err := r.part(b, size, at, n)
+	index, err := r.parseFooter(meta, size)
 	if err != nil {
 		return nil, err
 	}
-	if got := crc32.Checksum(index, castagnoli); got != crc {
-		return nil, corrupt("the checksum of its index is %08x, want %08x", got, crc)
+	from := size - int64(len(b))
+	if r.filter.n > 0 && r.filter.off >= from {
+		if r.kept, err = r.parseFilter(b[r.filter.off-from : r.filter.off-from+r.filter.n]); err != nil {
+			return nil, err
+		}
 	}
-	return r, r.parseIndex(index, size)
+	var raw []byte
+	if index.off >= from {
+		raw = b[index.off-from : index.off-from+index.n]
+	} else if raw, err = get(index.off, index.n); err != nil {
+		return nil, err
+	}
+	if got := crc32.Checksum(raw, castagnoli); got != index.crc {
+		return nil, corrupt("the checksum of its index is %08x, want %08x", got, index.crc)
+	}
+	return r, r.parseIndex(bytes.Clone(raw), size) // its keys alias it, and would keep the rest
 }
 
-// part returns a range of the segment, out of its fetched end where that holds it.
-func (r *Reader) part(end []byte, size, off, n int64) ([]byte, error) {
-	if from := size - int64(len(end)); off >= from {
-		return end[off-from : off-from+n], nil
+// checkFooter compares what a footer tells with its checksum.
+func checkFooter(meta map[string]string) error {
+	if f := meta["sabot.format"]; f != format {
+		return corrupt("its format is %q, this version knows %s", f, format)
 	}
-	return r.get(off, n)
+	var told [][2]string
+	for _, name := range []string{"sabot.format", "sabot.rows", "sabot.columns", "sabot.key", "sabot.filter", "sabot.index"} {
+		if v, ok := meta[name]; ok {
+			told = append(told, [2]string{name, v})
+		}
+	}
+	if want := fmt.Sprint(checkOf(told)); meta["sabot.check"] != want {
+		return corrupt("the checksum of its footer is %s, want %s", want, meta["sabot.check"])
+	}
+	return nil
 }
+
+// parseFooter takes in what the footer tells, and returns where the index is.
+func (r *Reader) parseFooter(meta map[string]string, size int64) (index region, err error) {
+	parse := func(name string, to *region) bool {
+		_, err := fmt.Sscanf(meta[name], "%d,%d,%d", &to.off, &to.n, &to.crc)
+		return err == nil && to.off >= 0 && to.n >= 0 && to.n <= size && to.off <= size-to.n
+	}
+	if !parse("sabot.index", &index) {
+		return region{}, corrupt("its footer names no index")
+	}
+	if _, has := meta["sabot.filter"]; has && (!parse("sabot.filter", &r.filter) || r.filter.n == 0 || r.filter.n%filterBlock != 0) {
+		return region{}, corrupt("its footer names a filter that cannot be one")
+	}
+	if _, err := fmt.Sscan(meta["sabot.rows"], &r.rows); err != nil {
+		return region{}, corrupt("its footer tells no rows")
+	}
+	if _, err := fmt.Sscan(meta["sabot.key"], &r.keyWidth); err != nil {
+		return region{}, corrupt("its footer tells no length of keys")
+	}
+	if r.schema, err = decodeSchema(meta["sabot.columns"]); err != nil {
+		return region{}, corrupt("its columns: %w", err)
+	}
+	return index, nil
+}
+
+func (r *Reader) parseFilter(b []byte) (Filter, error) {
+	if got := crc32.Checksum(b, castagnoli); got != r.filter.crc {
+		return nil, corrupt("the checksum of its filter is %08x, want %08x", got, r.filter.crc)
+	}
+	return Filter(bytes.Clone(b)), nil
+}
+
+// FilterBytes returns how large the segment's filter is; 0: it has none.
+func (r *Reader) FilterBytes() int64 { return r.filter.n }
+
+// Filter returns the segment's filter, with a request unless it came with the index; nil when it has none.
+func (r *Reader) Filter() (Filter, error) {
+	if r.kept != nil || r.filter.n == 0 {
+		return r.kept, nil
+	}
+	b, err := r.get(r.filter.off, r.filter.n)
+	if err != nil {
+		return nil, err
+	}
+	return r.parseFilter(b)
+}
+
+// IndexBytes returns about how much memory an open segment takes, its filter apart.
+func (r *Reader) IndexBytes() int64 {
+	n := int64(0)
+	for i := range r.blocks {
+		n += 96 + int64(len(r.blocks[i].First)+len(r.blocks[i].Last))
+	}
+	return n
+}
+
+// KeyWidth returns the length of every key; 0: they are of any length.
+func (r *Reader) KeyWidth() int { return r.keyWidth }
 
 var errIndex = errors.New("it ends early")
 
@@ -164,15 +243,16 @@ func (r *Reader) Rows() int { return r.rows }
 // Blocks returns the blocks, in order of key.
 func (r *Reader) Blocks() []BlockInfo { return r.blocks }
 
+// within returns the blocks that have hashes of [lo,hi), if any has.
+func (r *Reader) within(lo, hi uint64) (from, to int) {
+	from = sort.Search(len(r.blocks), func(i int) bool { return uint64(hash32(r.blocks[i].Last)) >= lo })
+	to = from + sort.Search(len(r.blocks)-from, func(i int) bool { return uint64(hash32(r.blocks[from+i].First)) >= hi })
+	return from, to
+}
+
 // Scan calls fn with the rows whose hash32 lies in [lo,hi), in order of key, a block at a time. The rows are fn's.
 func (r *Reader) Scan(lo, hi uint64, fn func(*Rows) error) error {
-	from, to := 0, len(r.blocks)
-	for from < to && uint64(hash32(r.blocks[from].Last)) < lo {
-		from++
-	}
-	for to > from && uint64(hash32(r.blocks[to-1].First)) >= hi {
-		to--
-	}
+	from, to := r.within(lo, hi)
 	for from < to {
 		first, end := r.blocks[from].Offset, from
 		for end < to && (end == from || r.blocks[end].end()-first <= runBytes) {
@@ -199,4 +279,7 @@ func (r *Reader) Scan(lo, hi uint64, fn func(*Rows) error) error {
 	return nil
 }
 
-func (b BlockInfo) end() int64 { return b.Offset + int64(b.meta) + int64(b.body) }
+func (b BlockInfo) end() int64 { return b.Offset + b.Length() }
+
+// Length returns how many bytes the block has.
+func (b BlockInfo) Length() int64 { return int64(b.meta) + int64(b.body) }

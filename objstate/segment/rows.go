@@ -22,6 +22,28 @@ type Rows struct {
 // Len returns the number of rows.
 func (r *Rows) Len() int { return len(r.Ops) }
 
+// Bytes returns about how many bytes the rows are.
+func (r *Rows) Bytes() int64 {
+	n := len(r.KeyBytes) + r.Len()
+	for i := range r.Cols {
+		c := &r.Cols[i]
+		n += 8*(len(c.Ints)+len(c.Floats)) + len(c.Bools) + 4*len(c.Offsets) + len(c.Bytes)
+	}
+	return int64(n)
+}
+
+// Reset removes all rows, and keeps their memory.
+func (r *Rows) Reset() {
+	r.KeyOffsets, r.KeyBytes, r.Ops = r.KeyOffsets[:1], r.KeyBytes[:0], r.Ops[:0]
+	for i := range r.Cols {
+		c := &r.Cols[i]
+		c.Ints, c.Floats, c.Bools, c.Bytes, c.Valid = c.Ints[:0], c.Floats[:0], c.Bools[:0], c.Bytes[:0], nil
+		if c.Offsets != nil {
+			c.Offsets = c.Offsets[:1]
+		}
+	}
+}
+
 // Key returns key i; it aliases r.
 func (r *Rows) Key(i int) []byte {
 	return r.KeyBytes[r.KeyOffsets[i]:r.KeyOffsets[i+1]:r.KeyOffsets[i+1]]
@@ -50,15 +72,16 @@ func New(schema Schema) *Rows {
 	return r
 }
 
+// init makes the column one of a kind, without values. What it has of that kind already stays as memory.
 func (c *Column) init(k kind) {
-	switch k {
-	case kindInt:
+	switch {
+	case k == kindInt && c.Ints == nil:
 		c.Ints = []int64{}
-	case kindFloat:
+	case k == kindFloat && c.Floats == nil:
 		c.Floats = []float64{}
-	case kindBool:
+	case k == kindBool && c.Bools == nil:
 		c.Bools = []bool{}
-	case kindBytes:
+	case k == kindBytes && c.Offsets == nil:
 		c.Offsets = []uint32{0}
 	}
 }

@@ -1,0 +1,174 @@
+package operators
+
+import (
+	"github.com/sabot-stream/sabot/arrow/batch"
+	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstate/segment"
+)
+
+// ready has the stored state in memory, or, when it is too large for that, lets it be read key by key.
+func (p *process) ready() {
+	if p.isReady {
+		return
+	}
+	p.isReady = true
+	stored := int64(0)
+	for _, h := range p.parts {
+		h.Touch()
+		stored += h.Stored(objstate.Interval{})
+	}
+	if stored > p.store.Whole() {
+		p.keys.BePartial()
+	} else {
+		for _, h := range p.parts {
+			h.Load(objstate.Interval{})
+		}
+	}
+	for _, s := range []*timerState{p.event, p.proc} {
+		if s != nil {
+			s.handle.Touch()
+			s.handle.Load(objstate.Interval{})
+		}
+	}
+	p.store.Manage(p)
+}
+
+// slotsOf returns what tells the slots of a batch's rows. When keys may be missing it looks them up first, all together.
+func (p *process) slotsOf(b *batch.Batch) func(i int32) uint32 {
+	if !p.keys.Partial() {
+		return func(i int32) uint32 { return p.upsert(b.Hashes[i], b.Keys.At(int(i))) }
+	}
+	p.slots = p.slots[:0]
+	_ = each(b, func(i int32) error { // it fails as the function does
+		p.slots = append(p.slots, p.upsert(b.Hashes[i], b.Keys.At(int(i))))
+		return nil
+	})
+	p.fill()
+	n := 0
+	return func(int32) uint32 { // in the order of each
+		n++
+		return p.slots[n-1]
+	}
+}
+
+// upsert returns the slot of a key.
+func (p *process) upsert(hash uint64, key []byte) uint32 {
+	slot, fresh := p.keys.Upsert(hash, key)
+	if fresh {
+		p.hold(slot)
+	}
+	return slot
+}
+
+// reserve returns the slot of a key, whose state need not be in memory.
+func (p *process) reserve(hash uint64, key []byte) uint32 {
+	slot, fresh := p.keys.Reserve(hash, key)
+	if fresh {
+		p.hold(slot)
+	}
+	return slot
+}
+
+func (p *process) hold(slot uint32) {
+	for int(slot) >= len(p.holds) {
+		p.holds = append(p.holds, 0)
+	}
+	p.holds[slot] = 0
+}
+
+// fill reads what is stored of the keys that are missing.
+func (p *process) fill() {
+	if len(p.keys.Missing()) == 0 {
+		return
+	}
+	p.wants = p.keys.Wants(p.wants, nil)
+	for _, h := range p.parts {
+		h.Lookup(p.wants, 0)
+	}
+	p.keys.Filled()
+}
+
+func (p *process) fillOne(slot uint32) {
+	if p.keys.IsHollow(slot) {
+		p.keys.Want(slot)
+		p.fill()
+	}
+}
+
+// Settle implements objstate.Managed.
+func (p *process) Settle(committed uint64) { p.keys.Settle(committed) }
+
+// Memory implements objstate.Managed.
+func (p *process) Memory() objstate.Usage {
+	u := p.keys.Usage()
+	for _, e := range p.maps {
+		u = u.Add(e.t.Usage())
+	}
+	return u
+}
+
+// Shrink implements objstate.Managed.
+func (p *process) Shrink(bytes int64) (slots int) {
+	if !p.keys.Partial() {
+		p.keys.Part()
+		return 0
+	}
+	n := p.keys.Len()
+	if n == 0 {
+		return 0
+	}
+	p.slot = objstate.NoSlot
+	each := max(1, p.Memory().Live/int64(n))
+	return p.keys.Evict(int(bytes/each)+1, p.drop)
+}
+
+// drop takes what a key has out of memory. Its slot stays as long as timers refer to it.
+func (p *process) drop(slot uint32) {
+	p.holds[slot] -= p.values(slot)
+	for _, e := range p.maps {
+		p.holds[slot] -= e.drop(slot)
+	}
+	if p.holds[slot] > 0 {
+		p.keys.Hollow(slot)
+		return
+	}
+	p.keys.Drop(slot)
+}
+
+// keyState is the keys' values as a part of the lane's state.
+type keyState process
+
+// Freeze implements objstate.Part.
+func (s *keyState) Freeze(f *objstate.Frame) { f.Table(s.keys, nil, 0) }
+
+// Load implements objstate.Part.
+func (s *keyState) Load(hash uint64, key, _ []byte, rows *segment.Rows, i int) {
+	p := (*process)(s)
+	if rows.Ops[i] == segment.Delete {
+		if slot := p.keys.Lookup(hash, key); slot != objstate.NoSlot {
+			p.holds[slot] -= p.values(slot)
+			if p.holds[slot] == 0 {
+				p.keys.LoadRow(hash, key, rows, i)
+				return
+			}
+			for c := range p.keys.Cols {
+				p.keys.Cols[c].Zero(slot)
+			}
+		}
+		return
+	}
+	slot := p.reserve(hash, key)
+	p.holds[slot] -= p.values(slot)
+	p.keys.LoadRow(hash, key, rows, i)
+	p.holds[slot] += p.values(slot)
+}
+
+// values returns how many Value handles have a value in a slot.
+func (p *process) values(slot uint32) (n uint32) {
+	for c := range p.keys.Cols {
+		if v := p.keys.Cols[c].Valid; v != nil && v[slot] {
+			n++
+		}
+	}
+	return n
+}

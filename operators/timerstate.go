@@ -1,0 +1,136 @@
+package operators
+
+import (
+	"encoding/binary"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstate/segment"
+	"github.com/sabot-stream/sabot/timers"
+)
+
+// timerState is one clock's timers as a part of the lane's state.
+type timerState struct {
+	p      *process
+	handle objstate.Handle
+	set    *timers.Set
+	loaded bool
+	gone   []frozenTimer
+	log    []timerChange
+}
+
+type timerChange struct {
+	t     timers.Timer
+	added bool
+}
+
+type frozenTimer struct {
+	t    timers.Timer
+	hash uint64
+	key  []byte
+}
+
+func (s *timerState) frozen(t timers.Timer) frozenTimer {
+	return frozenTimer{t, s.p.keys.Hash(t.Slot), append([]byte(nil), s.p.keys.Key(t.Slot)...)}
+}
+
+// timerTime is the time that chooses a timer's bucket: the end of time has one of its own.
+func timerTime(at sabot.Micros) sabot.Micros { return min(at, sabot.MaxMicros-1) }
+
+func timerSuffix(t timers.Timer) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(t.At)^1<<63), t.ID)
+}
+
+// Freeze implements objstate.Part.
+func (s *timerState) Freeze(f *objstate.Frame) {
+	for _, g := range s.gone {
+		if slot := s.p.keys.Lookup(g.hash, g.key); slot != objstate.NoSlot && s.set.Has(timers.Timer{At: g.t.At, Slot: slot, ID: g.t.ID}) {
+			continue // set again: its put follows
+		}
+		f.Row(g.hash, g.key, timerSuffix(g.t), int64(timerTime(g.t.At)), segment.Delete)
+	}
+	s.gone = s.gone[:0]
+	s.set.Changes(func(t timers.Timer) {
+		f.Row(s.p.keys.Hash(t.Slot), s.p.keys.Key(t.Slot), timerSuffix(t), int64(timerTime(t.At)), segment.Put)
+	})
+}
+
+// Load implements objstate.Part.
+func (s *timerState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
+	t := timers.Timer{At: sabot.Micros(binary.BigEndian.Uint64(suffix) ^ 1<<63), ID: suffix[8]}
+	if rows.Ops[i] == segment.Delete {
+		if t.Slot = s.p.keys.Lookup(hash, key); t.Slot != objstate.NoSlot {
+			if was, _ := s.set.Remove(t); was {
+				s.p.release(t.Slot)
+			}
+		}
+		return
+	}
+	t.Slot = s.p.reserve(hash, key)
+	if !s.set.Has(t) {
+		s.p.holds[t.Slot]++
+	}
+	s.set.Load(t)
+}
+
+// timerCell is one of a process function's timers.
+type timerCell struct {
+	s  *timerState
+	id uint8
+}
+
+// Set implements sabot.TimerCell.
+func (c *timerCell) Set(at sabot.Micros) {
+	p := c.s.p
+	c.s.add(timers.Timer{At: at, Slot: p.slot, ID: c.id}, true)
+	if c.s == p.event && (at < p.low || p.low == sabot.MaxMicros) {
+		p.past = true
+	}
+}
+
+// Cancel implements sabot.TimerCell.
+func (c *timerCell) Cancel(at sabot.Micros) {
+	c.s.remove(timers.Timer{At: at, Slot: c.s.p.slot, ID: c.id}, true)
+}
+
+func (s *timerState) add(t timers.Timer, log bool) {
+	if s.set.Add(t) {
+		s.p.holds[t.Slot]++
+		if log {
+			s.note(timerChange{t, true})
+		}
+	}
+}
+
+func (s *timerState) remove(t timers.Timer, log bool) {
+	was, stored := s.set.Remove(t)
+	if !was {
+		return
+	}
+	if stored {
+		s.gone = append(s.gone, s.frozen(t))
+	}
+	s.p.holds[t.Slot]--
+	if log {
+		s.note(timerChange{t, false})
+	}
+}
+
+func (s *timerState) note(c timerChange) {
+	if len(s.log) == 0 {
+		s.p.logs = append(s.p.logs, s)
+	}
+	s.log = append(s.log, c)
+}
+
+func (s *timerState) undo() {
+	for i := len(s.log) - 1; i >= 0; i-- {
+		if c := s.log[i]; c.added {
+			s.remove(c.t, false)
+		} else {
+			s.add(c.t, false)
+		}
+	}
+}
+
+func (s *timerState) forget() { s.log = s.log[:0] }
