@@ -1,8 +1,10 @@
 package sabot
 
 import (
+	"encoding/hex"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -98,6 +100,21 @@ func (c *conversion[T]) coded(name string, t reflect.Type) {
 		}
 		return v
 	}
+}
+
+// describe returns a value as text, for plans: the same text for the same value alone.
+func (c *conversion[T]) describe(v T) string {
+	switch {
+	case c.toInt != nil:
+		return strconv.FormatInt(c.toInt(v), 10)
+	case c.toFloat != nil:
+		return strconv.FormatFloat(c.toFloat(v), 'g', -1, 64)
+	case c.toBool != nil:
+		return strconv.FormatBool(c.toBool(v))
+	case c.toString != nil:
+		return strconv.Quote(c.toString(v))
+	}
+	return "0x" + hex.EncodeToString(c.toBytes(v))
 }
 
 // text returns the conversion to and from text, for keys of maps that are no integers.

@@ -19,6 +19,7 @@ type ProcessConfig struct {
 	Name      string
 	In, Out   *arrow.Schema
 	KeyFields []arrow.Field
+	Now       func() time.Time // processing time
 }
 
 // process runs a process function. Its keys have one table; Value handles are columns there, Map entries and timers refer to a key by its slot.
@@ -37,6 +38,12 @@ type process struct {
 	ttls    []sweeper
 	low     sabot.Micros
 	past    bool // a call has set a timer of event time that is due already
+	groups  groups
+
+	// State whose TTL is by processing time, and the time as it was when the lane last came here.
+	walled   bool
+	wallTTLs []sweeper
+	wall     sabot.Micros
 
 	// The call at hand.
 	slot    uint32
@@ -95,6 +102,9 @@ func (p *process) ready() {
 	for _, h := range p.state {
 		h.Ready()
 	}
+	if p.walled {
+		p.wall = sabot.MicrosOf(p.cfg.Now())
+	}
 }
 
 // Batch implements Operator.
@@ -104,7 +114,24 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 	if err := p.handler.Reset(b.Cols); err != nil {
 		return err
 	}
-	err := each(b, func(i int32) error {
+	rows := p.byRow
+	if p.handler.ByKey() {
+		rows = p.byKey
+	}
+	err := rows(b, out)
+	p.slot = objstate.NoSlot
+	if err != nil {
+		return err
+	}
+	for _, t := range p.wallTTLs {
+		t.sweep(sweepSlots)
+	}
+	return p.flush(out)
+}
+
+// byRow calls the handler for each row.
+func (p *process) byRow(b *batch.Batch, out Collector) error {
+	return each(b, func(i int32) error {
 		p.begin(p.upsert(b.Hashes[i], b.Keys.At(int(i))))
 		p.row = int(i)
 		p.now = sabot.NoTime
@@ -123,11 +150,6 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 		}
 		return p.overdue(out)
 	})
-	p.slot = objstate.NoSlot
-	if err != nil {
-		return err
-	}
-	return p.flush(out)
 }
 
 // upsert returns the slot of a key.
@@ -198,6 +220,9 @@ func (p *process) Watermark(w sabot.Micros, out Collector) error {
 		out.Dropped(p.dropAll())
 	}
 	for _, t := range p.ttls {
+		t.sweep(sweepSlots)
+	}
+	for _, t := range p.wallTTLs {
 		t.sweep(sweepSlots)
 	}
 	return p.flush(out)
