@@ -83,7 +83,8 @@ func (l *List[T]) Len() int {
 	return n
 }
 
-// All yields the elements with their index, in their order. What is appended meanwhile is not among them, and what is cleared is no more.
+// All yields the elements with their index, in their order. What is appended meanwhile is not among them; going on after Clear or Put yields what is
+// there then.
 func (l *List[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		if l.next == nil {
