@@ -24,7 +24,7 @@ type conversion[T any] struct {
 	fromBool   func(bool) T
 	toString   func(T) string
 	fromString func(string) T
-	toBytes    func(T) []byte
+	toBytes    func(T) []byte // valid until the next call
 	fromBytes  func([]byte) T
 }
 
@@ -93,12 +93,19 @@ func (c *conversion[T]) coded(name string, t reflect.Type) {
 	if err != nil {
 		panic(setupError{fmt.Sprintf("state %q: %v", name, err)})
 	}
-	c.toBytes = func(v T) []byte { return codec.Append(nil, reflect.ValueOf(&v).Elem()) }
+	var buf []byte
+	to, from := new(T), new(T) // here, since on the stack they would escape
+	c.toBytes = func(v T) []byte {
+		*to = v
+		buf = codec.Append(buf[:0], reflect.ValueOf(to).Elem())
+		return buf
+	}
 	c.fromBytes = func(b []byte) (v T) {
-		if err := codec.Decode(b, reflect.ValueOf(&v).Elem()); err != nil {
+		*from = v
+		if err := codec.Decode(b, reflect.ValueOf(from).Elem()); err != nil {
 			panic(fmt.Sprintf("state %q: %v", name, err)) // the group restarts; a job whose types changed needs a new name for the state
 		}
-		return v
+		return *from
 	}
 }
 

@@ -60,7 +60,7 @@ func absent[T any](d *StateDecl, c *conversion[T]) func() T {
 	if c.toBytes == nil {
 		return func() T { return v }
 	}
-	b := c.toBytes(v)
+	b := append([]byte(nil), c.toBytes(v)...)
 	return func() T { return c.fromBytes(append([]byte(nil), b...)) }
 }
 

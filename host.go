@@ -50,14 +50,14 @@ type Host interface {
 // ValueCell is one value of the current key.
 type ValueCell[T any] interface {
 	Get() (T, bool)
-	Put(T)
+	Put(T) // keeps no bytes of its argument
 	Clear()
 }
 
 // MapCell is the map of the current key.
 type MapCell[K, V any] interface {
 	Get(K) (V, bool)
-	Put(K, V)
+	Put(K, V) // keeps no bytes of its arguments
 	Remove(K)
 	Clear() // removes all entries, those included that have expired
 	Len() int
