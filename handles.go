@@ -145,6 +145,9 @@ func NewMap[K, V any](p declarer, name string, opts ...StateOption) *MapHandle[K
 
 // mapOf makes a handle of any kind that keeps entries.
 func mapOf[K, V any](h Host, d StateDecl) *MapHandle[K, V] {
+	if d.Name == "timers" || d.Name == "ticks" {
+		panic(setupError{fmt.Sprintf("state %q: a table of timers has that name; choose another", d.Name)})
+	}
 	kc, vc := conversionOf[K](d.Name), conversionOf[V](d.Name)
 	d.Key, d.Value = arrow.DataType(arrow.BinaryTypes.String), vc.arrow
 	if kc.toInt != nil {

@@ -54,6 +54,8 @@ func TestSetupErrors(t *testing.T) {
 			sabot.NewValue[int](p, "a.next")
 			sabot.NewList[int](p, "a", sabot.TTL(time.Hour))
 		}, `the name "a.next" of a handle is empty or taken: state hangs on it`},
+		"map of a timers' name":  {func(p *stateOf) { sabot.NewMap[int, int](p, "timers") }, `state "timers": a table of timers has that name; choose another`},
+		"list of a timers' name": {func(p *stateOf) { sabot.NewList[int](p, "ticks") }, `state "ticks": a table of timers has that name; choose another`},
 		"list of no kept type": {func(p *stateOf) { sabot.NewList[chan int](p, "a") },
 			`state "a": chan int cannot be kept in state: chan int is neither scalar, struct, slice nor pointer`},
 		"reducing without function": {func(p *stateOf) { sabot.NewReducing[int](p, "a", nil) }, `state "a": the function is nil`},
