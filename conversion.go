@@ -1,8 +1,10 @@
 package sabot
 
 import (
+	"encoding/hex"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -22,7 +24,7 @@ type conversion[T any] struct {
 	fromBool   func(bool) T
 	toString   func(T) string
 	fromString func(string) T
-	toBytes    func(T) []byte
+	toBytes    func(T) []byte // valid until the next call
 	fromBytes  func([]byte) T
 }
 
@@ -91,13 +93,35 @@ func (c *conversion[T]) coded(name string, t reflect.Type) {
 	if err != nil {
 		panic(setupError{fmt.Sprintf("state %q: %v", name, err)})
 	}
-	c.toBytes = func(v T) []byte { return codec.Append(nil, reflect.ValueOf(&v).Elem()) }
+	var buf []byte
+	to, from := new(T), new(T) // here, since on the stack they would escape
+	c.toBytes = func(v T) []byte {
+		*to = v
+		buf = codec.Append(buf[:0], reflect.ValueOf(to).Elem())
+		return buf
+	}
 	c.fromBytes = func(b []byte) (v T) {
-		if err := codec.Decode(b, reflect.ValueOf(&v).Elem()); err != nil {
+		*from = v
+		if err := codec.Decode(b, reflect.ValueOf(from).Elem()); err != nil {
 			panic(fmt.Sprintf("state %q: %v", name, err)) // the group restarts; a job whose types changed needs a new name for the state
 		}
-		return v
+		return *from
 	}
+}
+
+// describe returns a value as text, for plans: the same text for the same value alone.
+func (c *conversion[T]) describe(v T) string {
+	switch {
+	case c.toInt != nil:
+		return strconv.FormatInt(c.toInt(v), 10)
+	case c.toFloat != nil:
+		return strconv.FormatFloat(c.toFloat(v), 'g', -1, 64)
+	case c.toBool != nil:
+		return strconv.FormatBool(c.toBool(v))
+	case c.toString != nil:
+		return strconv.Quote(c.toString(v))
+	}
+	return "0x" + hex.EncodeToString(c.toBytes(v))
 }
 
 // text returns the conversion to and from text, for keys of maps that are no integers.

@@ -20,10 +20,13 @@ type ProcessFunc interface {
 // RowHandler is one lane's instance of a process function. One goroutine calls it.
 type RowHandler interface {
 	Reset(columns []arrow.Array) error // the input of the next Row calls
+	ByKey() bool                       // rows of one key are handled at once, by Rows instead of Row
 	Row(i int) error                   // handles row i of those columns
-	Emitted() int                      // rows emitted and not yet flushed
-	Truncate(n int)                    // drops emitted rows beyond the first n
-	Flush() []arrow.Array              // takes the emitted rows, in columns of the output schema; the caller releases them
+	// Rows handles rows of those columns, all of the current key and in their order. Those that cannot be read are given to unread instead.
+	Rows(rows []int32, unread func(row int32, reason error)) error
+	Emitted() int         // rows emitted and not yet flushed
+	Truncate(n int)       // drops emitted rows beyond the first n
+	Flush() []arrow.Array // takes the emitted rows, in columns of the output schema; the caller releases them
 }
 
 // Host is what the engine gives to one lane's instance. Declarations are made during set-up only. A failure of storage inside a call
@@ -38,7 +41,7 @@ type Host interface {
 	Timer(d StateDecl, fire func(at time.Time) error) TimerCell
 	// Key returns field i of the current key: bool, int64 (all integers, timestamps, dates), float64, string, []byte or nil.
 	Key(i int) any
-	// Now returns the event time of the current row or timer; for a processing-time timer the time it was set for.
+	// Now returns the event time of the current row or timer, the latest of several rows; for a processing-time timer the time it was set for.
 	Now() Micros
 	// Watermark returns the current watermark.
 	Watermark() Micros
@@ -47,15 +50,16 @@ type Host interface {
 // ValueCell is one value of the current key.
 type ValueCell[T any] interface {
 	Get() (T, bool)
-	Put(T)
+	Put(T) // keeps no bytes of its argument
 	Clear()
 }
 
 // MapCell is the map of the current key.
 type MapCell[K, V any] interface {
 	Get(K) (V, bool)
-	Put(K, V)
+	Put(K, V) // keeps no bytes of its arguments
 	Remove(K)
+	Clear() // removes all entries, those included that have expired
 	Len() int
 	All(yield func(K, V) bool) // in no order; the entry at hand may be removed
 }

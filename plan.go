@@ -124,7 +124,10 @@ type StateDecl struct {
 	Type    string         `json:"type,omitempty"`
 	TTL     time.Duration  `json:"ttl,omitempty"`
 	OnRead  bool           `json:"ttl_on_read,omitempty"`
-	Domain  TimeDomain     `json:"domain,omitempty"` // of timers
+	Clock   TimeDomain     `json:"ttl_clock,omitempty"`
+	Default string         `json:"default,omitempty"` // as text
+	Absent  any            `json:"-"`                 // the default, of the handle's Go type; nil: none
+	Domain  TimeDomain     `json:"domain,omitempty"`  // of timers
 }
 
 // StateKind is a kind of handle.
@@ -132,12 +135,16 @@ type StateKind string
 
 // The kinds of handle.
 const (
-	ValueState StateKind = "value"
-	MapState   StateKind = "map"
-	TimerState StateKind = "timer"
+	ValueState       StateKind = "value"
+	MapState         StateKind = "map"
+	ListState        StateKind = "list"
+	ReducingState    StateKind = "reducing"
+	AggregatingState StateKind = "aggregating"
+	CounterState     StateKind = "counter"
+	TimerState       StateKind = "timer"
 )
 
-// TimeDomain is the clock of a timer.
+// TimeDomain is the clock of a timer, or of a TTL.
 type TimeDomain uint8
 
 // The clocks.

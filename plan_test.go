@@ -42,6 +42,7 @@ func TestPlanThroughJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Nodes[len(p.Nodes)-2].Process.State = []sabot.StateDecl{{Name: "m", Kind: sabot.MapState, KeyType: "int64", Type: "utf8", TTL: time.Hour, OnRead: true},
+		{Name: "v", Kind: sabot.ValueState, Type: "int64", TTL: time.Hour, Clock: sabot.ByProcessingTime, Default: "-1"},
 		{Name: "timer", Kind: sabot.TimerState, Domain: sabot.ByProcessingTime}} // as binding fills it
 	kinds := map[sabot.NodeKind]bool{}
 	for _, n := range p.Nodes {

@@ -3,8 +3,8 @@ package sabot
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,15 +16,19 @@ import (
 // Proc is one lane's instance of a process function: its set-up declares state, timers and the handler of rows, whose closures run on the
 // lane's goroutine only. K is the key's type, a struct in KeyBy's order when the key has several columns.
 type Proc[K, In, Out any] struct {
-	host  Host
-	in    *row.Decoder[In]
-	out   *row.Encoder[Out]
-	key   func() K
-	onRow func(In) error
-	names map[string]bool
+	host   Host
+	in     *row.Decoder[In]
+	out    *row.Encoder[Out]
+	key    func() K
+	onRow  func(In) error
+	onRows func([]In) error
+	names  map[string]bool
+	timers int
+	failed error // why the call at hand fails whatever its handler returns; nil: it does not
 
 	// The rows at hand: here, since on the stack they would escape, at an allocation each.
 	row      In
+	rows     []In
 	emitting Out
 }
 
@@ -42,6 +46,14 @@ func Process[K, In, Out any](k *Keyed, name string, setup func(*Proc[K, In, Out]
 // OnRow sets the handler of rows. An error undoes what this call wrote, emitted and set, and dead-letters the row.
 func (p *Proc[K, In, Out]) OnRow(f func(In) error) { p.onRow = f }
 
+// OnRows sets the handler of rows, instead of OnRow: it gets all rows of one key that came in one batch, in their order. Now is the latest of
+// their event times. Keys come in the order of their first rows in the batch. An error undoes what this call wrote, emitted and set, and
+// dead-letters all of its rows; one that cannot be read is dead-lettered alone.
+//
+// How rows come in batches follows from the load, and is not the same after a restart: what counts should not depend on it. The slice is the
+// caller's again when f returns.
+func (p *Proc[K, In, Out]) OnRows(f func([]In) error) { p.onRows = f }
+
 // Emit adds a row to the output, with the event time of the row or timer at hand.
 func (p *Proc[K, In, Out]) Emit(o Out) {
 	p.emitting = o
@@ -51,7 +63,7 @@ func (p *Proc[K, In, Out]) Emit(o Out) {
 // Key returns the current key.
 func (p *Proc[K, In, Out]) Key() K { return p.key() }
 
-// Now returns the event time of the row or timer at hand.
+// Now returns the event time of the row or timer at hand; of several rows the latest.
 func (p *Proc[K, In, Out]) Now() time.Time { return p.host.Now().Time() }
 
 // Watermark returns the current watermark: no row before it is still to come, but late ones.
@@ -68,8 +80,27 @@ func (p *Proc[K, In, Out]) declare(name string) Host {
 // setupError is what a declaration panics with; Bind turns it into an error.
 type setupError struct{ text string }
 
+// fail makes the call at hand fail.
+func (p *Proc[K, In, Out]) fail(err error) {
+	if p.failed == nil {
+		p.failed = err
+	}
+}
+
+// result returns how a call ends whose handler returned err.
+func (p *Proc[K, In, Out]) result(err error) error {
+	if p.failed != nil {
+		err = errors.Join(p.failed, err)
+		p.failed = nil
+	}
+	return err
+}
+
 // declarer is any Proc.
-type declarer interface{ declare(name string) Host }
+type declarer interface {
+	declare(name string) Host
+	fail(error)
+}
 
 // Timer is a timer of the current key.
 type Timer struct{ cell TimerCell }
@@ -77,8 +108,14 @@ type Timer struct{ cell TimerCell }
 // Timer declares a timer. When it is due, fire is called with the time that it was set for. A key may have any number of times set.
 func (p *Proc[K, In, Out]) Timer(name string, domain TimeDomain, fire func(time.Time) error) *Timer {
 	h := p.declare(name)
-	return &Timer{h.Timer(StateDecl{Name: name, Kind: TimerState, Domain: domain}, fire)}
+	if p.timers++; p.timers > maxTimers {
+		panic(setupError{fmt.Sprintf("timer %q: a process function has at most %d timers; each may have any number of times set", name, maxTimers)})
+	}
+	return &Timer{h.Timer(StateDecl{Name: name, Kind: TimerState, Domain: domain}, func(at time.Time) error { return p.result(fire(at)) })}
 }
+
+// maxTimers is how many timers a stored timer's number tells apart.
+const maxTimers = 256
 
 // Set makes the timer fire once the clock is past t. Setting one time twice is setting it once. A time in the past fires at once, after the
 // current call.
@@ -86,157 +123,6 @@ func (t *Timer) Set(at time.Time) { t.cell.Set(MicrosOf(at)) }
 
 // Cancel takes back a Set of the same time.
 func (t *Timer) Cancel(at time.Time) { t.cell.Cancel(MicrosOf(at)) }
-
-// StateOption is an option of a handle.
-type StateOption func(*StateDecl)
-
-// TTL lets a value, or a map's entry, vanish when d of event time has passed since it was last put.
-func TTL(d time.Duration) StateOption { return func(s *StateDecl) { s.TTL = d } }
-
-// TTLOnRead makes getting count like putting for TTL.
-func TTLOnRead() StateOption { return func(s *StateDecl) { s.OnRead = true } }
-
-func (s *StateDecl) apply(opts []StateOption) {
-	for _, o := range opts {
-		o(s)
-	}
-	if s.TTL < 0 {
-		panic(setupError{fmt.Sprintf("state %q: the TTL is negative: %s", s.Name, s.TTL)})
-	}
-}
-
-// Value is one value of the current key.
-type Value[T any] struct {
-	get   func() (T, bool)
-	put   func(T)
-	clear func()
-}
-
-// NewValue declares a value. T is any column type, or a struct, which is kept as bytes.
-func NewValue[T any](p declarer, name string, opts ...StateOption) *Value[T] {
-	h := p.declare(name)
-	d := StateDecl{Name: name, Kind: ValueState}
-	d.apply(opts)
-	c := conversionOf[T](name)
-	d.Value = c.arrow
-	v := &Value[T]{}
-	switch cell := h.Value(d).(type) {
-	case ValueCell[T]:
-		v.get, v.put, v.clear = cell.Get, cell.Put, cell.Clear
-	case ValueCell[int64]:
-		bindValue(v, cell, c.toInt, c.fromInt)
-	case ValueCell[float64]:
-		bindValue(v, cell, c.toFloat, c.fromFloat)
-	case ValueCell[bool]:
-		bindValue(v, cell, c.toBool, c.fromBool)
-	case ValueCell[string]:
-		bindValue(v, cell, c.toString, c.fromString)
-	case ValueCell[[]byte]:
-		bindValue(v, cell, c.toBytes, c.fromBytes)
-	}
-	return v
-}
-
-func bindValue[T, C any](v *Value[T], cell ValueCell[C], to func(T) C, from func(C) T) {
-	v.get = func() (out T, ok bool) {
-		c, ok := cell.Get()
-		if ok {
-			out = from(c)
-		}
-		return out, ok
-	}
-	v.put = func(x T) { cell.Put(to(x)) }
-	v.clear = cell.Clear
-}
-
-// Get returns the value; ok is false when there is none.
-func (v *Value[T]) Get() (T, bool) { return v.get() }
-
-// Put sets the value.
-func (v *Value[T]) Put(x T) { v.put(x) }
-
-// Clear removes the value.
-func (v *Value[T]) Clear() { v.clear() }
-
-// MapHandle is a map of the current key.
-type MapHandle[K, V any] struct {
-	get    func(K) (V, bool)
-	put    func(K, V)
-	remove func(K)
-	len    func() int
-	all    func(yield func(K, V) bool)
-}
-
-// NewMap declares a map. V is as for NewValue; K is any column type or a struct.
-func NewMap[K, V any](p declarer, name string, opts ...StateOption) *MapHandle[K, V] {
-	h := p.declare(name)
-	d := StateDecl{Name: name, Kind: MapState}
-	d.apply(opts)
-	kc, vc := conversionOf[K](name), conversionOf[V](name)
-	d.Key, d.Value = arrow.DataType(arrow.BinaryTypes.String), vc.arrow
-	if kc.toInt != nil {
-		d.Key = arrow.PrimitiveTypes.Int64
-	}
-	cell := h.Map(d)
-	m := &MapHandle[K, V]{}
-	if kc.toInt != nil {
-		bindMapKey(m, cell, kc.toInt, kc.fromInt, vc)
-	} else {
-		to, from := kc.text()
-		bindMapKey(m, cell, to, from, vc)
-	}
-	return m
-}
-
-func bindMapKey[K, V, CK any](m *MapHandle[K, V], cell any, to func(K) CK, from func(CK) K, vc *conversion[V]) {
-	switch c := cell.(type) {
-	case MapCell[CK, V]:
-		bindMap(m, c, to, from, same[V], same[V])
-	case MapCell[CK, int64]:
-		bindMap(m, c, to, from, vc.toInt, vc.fromInt)
-	case MapCell[CK, float64]:
-		bindMap(m, c, to, from, vc.toFloat, vc.fromFloat)
-	case MapCell[CK, bool]:
-		bindMap(m, c, to, from, vc.toBool, vc.fromBool)
-	case MapCell[CK, string]:
-		bindMap(m, c, to, from, vc.toString, vc.fromString)
-	case MapCell[CK, []byte]:
-		bindMap(m, c, to, from, vc.toBytes, vc.fromBytes)
-	}
-}
-
-func same[T any](v T) T { return v }
-
-func bindMap[K, V, CK, CV any](m *MapHandle[K, V], c MapCell[CK, CV], toK func(K) CK, fromK func(CK) K, toV func(V) CV, fromV func(CV) V) {
-	m.get = func(k K) (out V, ok bool) {
-		v, ok := c.Get(toK(k))
-		if ok {
-			out = fromV(v)
-		}
-		return out, ok
-	}
-	m.put = func(k K, v V) { c.Put(toK(k), toV(v)) }
-	m.remove = func(k K) { c.Remove(toK(k)) }
-	m.len = c.Len
-	m.all = func(yield func(K, V) bool) {
-		c.All(func(k CK, v CV) bool { return yield(fromK(k), fromV(v)) })
-	}
-}
-
-// Get returns the entry of k; ok is false when there is none.
-func (m *MapHandle[K, V]) Get(k K) (V, bool) { return m.get(k) }
-
-// Put sets the entry of k.
-func (m *MapHandle[K, V]) Put(k K, v V) { m.put(k, v) }
-
-// Remove removes the entry of k.
-func (m *MapHandle[K, V]) Remove(k K) { m.remove(k) }
-
-// Len returns the number of entries.
-func (m *MapHandle[K, V]) Len() int { return m.len() }
-
-// All yields the entries, in no order. The entry at hand may be removed meanwhile.
-func (m *MapHandle[K, V]) All() iter.Seq2[K, V] { return m.all }
 
 // processFunc implements ProcessFunc.
 type processFunc[K, In, Out any] struct{ setup func(*Proc[K, In, Out]) }
@@ -288,8 +174,11 @@ func (f processFunc[K, In, Out]) open(in *arrow.Schema, key []string, h Host) (p
 		}
 	}()
 	f.setup(p)
-	if p.onRow == nil {
-		return nil, errors.New("the set-up gave no handler of rows: call OnRow")
+	switch {
+	case p.onRow == nil && p.onRows == nil:
+		return nil, errors.New("the set-up gave no handler of rows: call OnRow or OnRows")
+	case p.onRow != nil && p.onRows != nil:
+		return nil, errors.New("the set-up gave two handlers of rows: call OnRow or OnRows, not both")
 	}
 	return p, nil
 }
@@ -302,7 +191,27 @@ func (p *Proc[K, In, Out]) Row(i int) error {
 	if err := p.in.Decode(i, &p.row); err != nil {
 		return err
 	}
-	return p.onRow(p.row)
+	return p.result(p.onRow(p.row))
+}
+
+// ByKey implements RowHandler.
+func (p *Proc[K, In, Out]) ByKey() bool { return p.onRows != nil }
+
+// Rows implements RowHandler.
+func (p *Proc[K, In, Out]) Rows(rows []int32, unread func(row int32, reason error)) error {
+	p.rows = slices.Grow(p.rows[:0], len(rows))[:len(rows)]
+	n := 0
+	for _, i := range rows {
+		if err := p.in.Decode(int(i), &p.rows[n]); err != nil {
+			unread(i, err)
+			continue
+		}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return p.result(p.onRows(p.rows[:n]))
 }
 
 // Emitted implements RowHandler.

@@ -37,10 +37,10 @@ func (h host) Value(d sabot.StateDecl) any {
 	p := h.p
 	col := len(p.schema)
 	p.add(arrow.Field{Name: d.Name, Type: d.Value, Nullable: true})
-	ttl := ttl{length: sabot.Micros(d.TTL.Microseconds()), onRead: d.OnRead, col: -1}
+	ttl := p.ttlOf(d)
 	if d.TTL > 0 {
 		ttl.col = len(p.schema)
-		p.add(arrow.Field{Name: d.Name + ".used", Type: int64Type})
+		p.add(arrow.Field{Name: d.Name + "." + ttl.column(), Type: int64Type})
 	}
 	base := valueCell{p: p, col: col, ttl: ttl}
 	switch d.Value.ID() {
@@ -58,7 +58,7 @@ func (h host) Value(d sabot.StateDecl) any {
 
 func watch[T any](p *process, c *cell[T]) *cell[T] {
 	if c.ttl.col >= 0 {
-		p.ttls = append(p.ttls, c)
+		p.watch(c.ttl, c)
 	}
 	return c
 }
@@ -94,18 +94,6 @@ func (p *process) newTimers(table string, before func(sabot.Micros) sabot.Micros
 	s.handle = p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + table, Base: timerBase, Before: before,
 		Time: func(suffix []byte) sabot.Micros { return timerTime(endOf(suffix)) }}, s)
 	return s
-}
-
-// ttl is how long a value lives without being used.
-type ttl struct {
-	length sabot.Micros
-	onRead bool
-	col    int // that holds the time of last use; -1: it lives for ever
-}
-
-// expired tells whether what was used last at a time is gone at now. Without an event time nothing expires.
-func (t ttl) expired(used int64, now sabot.Micros) bool {
-	return now != sabot.NoTime && now != sabot.MaxMicros && now-sabot.Micros(used) >= t.length
 }
 
 // valueCell is what cells of all types share.
@@ -146,13 +134,14 @@ func (c *cell[T]) Get() (v T, ok bool) {
 		return v, false
 	}
 	if c.ttl.col >= 0 {
-		if c.ttl.expired(c.used(slot), c.p.age) {
+		now := c.ttl.now(c.p)
+		if c.ttl.expired(c.used(slot), now) {
 			c.Clear()
 			return v, false
 		}
-		if c.ttl.onRead && c.p.age > sabot.Micros(c.used(slot)) {
+		if c.ttl.onRead && now > sabot.Micros(c.used(slot)) {
 			c.note(slot)
-			c.p.keys.Cols[c.ttl.col].Ints[slot] = int64(c.p.age)
+			c.p.keys.Cols[c.ttl.col].Ints[slot] = int64(now)
 			c.p.keys.Touch(slot)
 		}
 	}
@@ -163,7 +152,7 @@ func (c *cell[T]) Get() (v T, ok bool) {
 func (c *cell[T]) Put(v T) {
 	slot := c.p.slot
 	c.note(slot)
-	c.set(slot, v, int64(c.p.age))
+	c.set(slot, v, c.ttl.stamp(c.p, c.used(slot), c.has(slot)))
 }
 
 // Clear implements sabot.ValueCell.
@@ -216,12 +205,12 @@ func (c *cell[T]) undo() {
 
 func (c *cell[T]) forget() { c.log = c.log[:0] }
 
-// sweep clears expired values among a few slots, a different few each time. The watermark is what has certainly passed.
+// sweep clears expired values among a few slots, a different few each time. They have expired for every row that is not late.
 func (c *cell[T]) sweep(n int) {
 	for range min(n, c.p.keys.Slots()) {
 		c.cursor = (c.cursor + 1) % c.p.keys.Slots()
 		slot := uint32(c.cursor)
-		if c.has(slot) && c.ttl.expired(c.used(slot), c.p.low) {
+		if c.has(slot) && c.ttl.expired(c.used(slot), c.ttl.passed(c.p)) {
 			c.p.holds[slot]++ // so that clear leaves the slot to release
 			c.clear(slot)
 			c.p.release(slot)

@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/batch"
 	"github.com/sabot-stream/sabot/objstate"
 	"github.com/sabot-stream/sabot/objstate/segment"
@@ -8,6 +9,9 @@ import (
 
 // ready has the stored state in memory, or, when it is too large for that, lets it be read key by key.
 func (p *process) ready() {
+	if p.walled {
+		p.wall = sabot.MicrosOf(p.cfg.Now())
+	}
 	if p.isReady {
 		return
 	}

@@ -32,13 +32,12 @@ type link uint32
 // Map implements sabot.Host.
 func (h host) Map(d sabot.StateDecl) any {
 	p := h.p
-	e := &entries{p: p, intKeys: d.Key.ID() == arrow.INT64, own: make([]byte, 4, 64),
-		ttl: ttl{length: sabot.Micros(d.TTL.Microseconds()), onRead: d.OnRead, col: -1}}
+	e := &entries{p: p, intKeys: d.Key.ID() == arrow.INT64, own: make([]byte, 4, 64), ttl: p.ttlOf(d)}
 	schema := segment.Schema{{Name: "value", Type: d.Value}}
 	if d.TTL > 0 {
 		e.ttl.col = 1
-		schema = append(schema, arrow.Field{Name: "used", Type: int64Type})
-		p.ttls = append(p.ttls, e)
+		schema = append(schema, arrow.Field{Name: e.ttl.column(), Type: int64Type})
+		p.watch(e.ttl, e)
 	}
 	e.t = objstate.NewTable(schema)
 	e.t.Expand = e.expand
@@ -99,9 +98,6 @@ func (e *entries) Freeze(f *objstate.Frame) { f.Table(e.t, nil, 0) }
 func (e *entries) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
 	deleted := rows.Ops[i] == segment.Delete
 	slot := e.p.keys.Lookup(hash, key)
-	if slot != objstate.NoSlot && e.p.keys.IsHollow(slot) && e.ttl.col >= 0 && !deleted && e.ttl.expired(rows.Cols[1].Ints[i], e.p.swept) {
-		deleted = true // a sweep would have removed it, had it been in memory; it stays expired
-	}
 	if slot == objstate.NoSlot {
 		if deleted {
 			return
@@ -145,7 +141,7 @@ func appendText(dst, field []byte) []byte {
 // find returns the entry of an own key of the current slot, NoSlot when there is none, or none that lives.
 func (e *entries) find(own []byte) uint32 {
 	entry := e.t.Lookup(e.hash(own), own)
-	if entry != objstate.NoSlot && e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.age) {
+	if entry != objstate.NoSlot && e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.ttl.now(e.p)) {
 		return objstate.NoSlot
 	}
 	return entry
@@ -213,7 +209,7 @@ func (e *entries) sweep(n int) {
 	for range min(n, e.t.Slots()) {
 		e.cursor = (e.cursor + 1) % e.t.Slots()
 		entry := uint32(e.cursor)
-		if !e.t.InUse(entry) || !e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.low) {
+		if !e.t.InUse(entry) || !e.ttl.expired(e.t.Cols[1].Ints[entry], e.ttl.passed(e.p)) {
 			continue
 		}
 		slot := slotOf(e.t.Key(entry))
@@ -221,6 +217,14 @@ func (e *entries) sweep(n int) {
 		e.remove(entry, slot)
 		e.p.release(slot)
 	}
+}
+
+// stamp returns the time of last use of an entry that the current call puts; NoSlot: it is new.
+func (e *entries) stamp(entry uint32) int64 {
+	if e.ttl.col < 0 || entry == objstate.NoSlot {
+		return e.ttl.stamp(e.p, 0, false)
+	}
+	return e.ttl.stamp(e.p, e.t.Cols[1].Ints[entry], true)
 }
 
 // mapCell is a Map handle.
@@ -256,9 +260,9 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 		return v, false
 	}
 	if t := c.e.ttl; t.col >= 0 && t.onRead {
-		if used := &c.e.t.Cols[1].Ints[entry]; c.e.p.age > sabot.Micros(*used) {
+		if used, now := &c.e.t.Cols[1].Ints[entry], t.now(c.e.p); now > sabot.Micros(*used) {
 			c.note(own, entry)
-			*used = int64(c.e.p.age)
+			*used = int64(now)
 			c.e.touch(entry, c.e.p.slot)
 		}
 	}
@@ -268,8 +272,9 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 // Put implements sabot.MapCell.
 func (c *mapCell[K, V]) Put(k K, v V) {
 	own := c.ownKey(k)
-	c.note(own, c.e.t.Lookup(c.e.hash(own), own))
-	c.set(own, v, int64(c.e.p.age))
+	entry := c.e.t.Lookup(c.e.hash(own), own)
+	c.note(own, entry)
+	c.set(own, v, c.e.stamp(entry))
 }
 
 // Remove implements sabot.MapCell.
@@ -278,6 +283,19 @@ func (c *mapCell[K, V]) Remove(k K) {
 	if entry := c.e.t.Lookup(c.e.hash(own), own); entry != objstate.NoSlot {
 		c.note(own, entry)
 		c.e.remove(entry, slotOf(own))
+	}
+}
+
+// Clear implements sabot.MapCell.
+func (c *mapCell[K, V]) Clear() {
+	e, slot := c.e, c.e.p.slot
+	if int(slot) >= len(e.head) {
+		return
+	}
+	for e.head[slot] != 0 {
+		entry := uint32(e.head[slot] - 1)
+		c.note(e.t.Key(entry), entry)
+		e.remove(entry, slot)
 	}
 }
 
@@ -295,12 +313,19 @@ func (c *mapCell[K, V]) set(own []byte, v V, used int64) {
 	c.e.touch(entry, slot)
 }
 
-// Len implements sabot.MapCell. With a TTL entries count until they are swept or looked at.
-func (c *mapCell[K, V]) Len() int {
+// Len implements sabot.MapCell. With a TTL it goes through the entries.
+func (c *mapCell[K, V]) Len() (n int) {
 	if int(c.e.p.slot) >= len(c.e.count) {
 		return 0
 	}
-	return int(c.e.count[c.e.p.slot])
+	if c.e.ttl.col < 0 {
+		return int(c.e.count[c.e.p.slot])
+	}
+	c.All(func(K, V) bool {
+		n++
+		return true
+	})
+	return n
 }
 
 // All implements sabot.MapCell.
@@ -312,7 +337,7 @@ func (c *mapCell[K, V]) All(yield func(K, V) bool) {
 	for l := e.head[e.p.slot]; l != 0; {
 		entry := uint32(l - 1)
 		l = e.next[entry] // the entry may be removed meanwhile
-		if e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.p.age) {
+		if e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.ttl.now(e.p)) {
 			continue
 		}
 		if !yield(c.key(e.t.Key(entry)[4:]), c.values()[entry]) {
@@ -371,6 +396,9 @@ func (b bytesMap[K]) Put(k K, v []byte) { b.c.Put(k, string(v)) }
 
 // Remove implements sabot.MapCell.
 func (b bytesMap[K]) Remove(k K) { b.c.Remove(k) }
+
+// Clear implements sabot.MapCell.
+func (b bytesMap[K]) Clear() { b.c.Clear() }
 
 // Len implements sabot.MapCell.
 func (b bytesMap[K]) Len() int { return b.c.Len() }

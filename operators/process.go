@@ -17,6 +17,7 @@ type ProcessConfig struct {
 	Name      string
 	In, Out   *arrow.Schema
 	KeyFields []arrow.Field
+	Now       func() time.Time // processing time
 }
 
 // process runs a process function. Its keys have one table; Value handles are columns there, Map entries and timers refer to a key by its slot.
@@ -40,6 +41,12 @@ type process struct {
 	low     sabot.Micros
 	swept   sabot.Micros // watermark by which what has expired is gone, whether or not it is still in memory
 	past    bool         // a call has set a timer of event time that is due already
+	groups  groups
+
+	// State whose TTL is by processing time, and the time as it was when the lane last came here.
+	walled   bool
+	wallTTLs []sweeper
+	wall     sabot.Micros
 
 	// The call at hand.
 	slot    uint32
@@ -99,9 +106,24 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 	if err := p.handler.Reset(b.Cols); err != nil {
 		return err
 	}
-	next := p.slotsOf(b)
-	err := each(b, func(i int32) error {
-		p.begin(next(i))
+	rows := p.byRow
+	if p.handler.ByKey() {
+		rows = p.byKey
+	}
+	err := rows(b, out)
+	p.slot = objstate.NoSlot
+	if err != nil {
+		return err
+	}
+	p.sweepWall()
+	return p.flush(out)
+}
+
+// byRow calls the handler for each row.
+func (p *process) byRow(b *batch.Batch, out Collector) error {
+	slot := p.slotsOf(b)
+	return each(b, func(i int32) error {
+		p.begin(slot(i))
 		p.row = int(i)
 		p.now = sabot.NoTime
 		if b.Times != nil {
@@ -119,11 +141,6 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 		}
 		return p.overdue(out)
 	})
-	p.slot = objstate.NoSlot
-	if err != nil {
-		return err
-	}
-	return p.flush(out)
 }
 
 func (p *process) begin(slot uint32) {
@@ -187,7 +204,14 @@ func (p *process) Watermark(w sabot.Micros, out Collector) error {
 	for _, t := range p.ttls {
 		t.sweep(sweepSlots)
 	}
+	p.sweepWall()
 	return p.flush(out)
+}
+
+func (p *process) sweepWall() {
+	for _, t := range p.wallTTLs {
+		t.sweep(sweepSlots)
+	}
 }
 
 func (p *process) due(w sabot.Micros, out Collector) error {

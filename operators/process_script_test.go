@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -28,8 +29,23 @@ type mapOps struct {
 	get    func(k int64) (string, bool)
 	put    func(k, n int64)
 	remove func(k int64)
+	clear  func()
 	len    func() int
 	all    func(visit func(k int64, v string))
+}
+
+type listOps struct {
+	add   func(ns ...int64)
+	get   func(i int) (string, bool)
+	len   func() int
+	all   func(limit int) []string // the first ones, of at least one
+	clear func()
+}
+
+type foldOps struct {
+	add   func(n int64)
+	get   func() (string, bool)
+	clear func()
 }
 
 type timerOps struct{ set, cancel func(at int64) }
@@ -38,6 +54,8 @@ type timerOps struct{ set, cancel func(at int64) }
 type handles struct {
 	values map[string]valueOps
 	maps   map[string]mapOps
+	lists  map[string]listOps
+	folds  map[string]foldOps
 	timers map[string]timerOps
 	emit   func(text string)
 	now    func() sabot.Micros
@@ -47,7 +65,7 @@ type handles struct {
 // run does what a script says.
 func (h *handles) run(script []scriptOp) error {
 	for _, op := range script {
-		v, m, t := h.values[op.On], h.maps[op.On], h.timers[op.On]
+		v, m, l, f, t := h.values[op.On], h.maps[op.On], h.lists[op.On], h.folds[op.On], h.timers[op.On]
 		switch op.Do {
 		case "get":
 			got, ok := v.get()
@@ -74,6 +92,31 @@ func (h *handles) run(script []scriptOp) error {
 			m.all(func(k int64, v string) { all = append(all, fmt.Sprintf("%d=%q", k, v)) })
 			slices.Sort(all)
 			h.emit(fmt.Sprintf("all %s: %v of %d", op.On, all, m.len()))
+		case "wipe":
+			m.clear()
+		case "append":
+			l.add(op.N)
+		case "extend":
+			l.add(op.N, op.K, op.N)
+		case "replace":
+			l.clear()
+			l.add([]int64{op.N, op.K, 1, 2}[:op.K]...)
+		case "nth":
+			got, ok := l.get(int(op.N - 1))
+			h.emit(fmt.Sprintf("nth %s %d: %q %v", op.On, op.N-1, got, ok))
+		case "len":
+			h.emit(fmt.Sprintf("len %s: %d", op.On, l.len()))
+		case "list":
+			h.emit(fmt.Sprintf("list %s: %v", op.On, l.all(int(1+op.K*3))))
+		case "empty":
+			l.clear()
+		case "add":
+			f.add(op.N)
+		case "sum":
+			got, ok := f.get()
+			h.emit(fmt.Sprintf("sum %s: %q %v", op.On, got, ok))
+		case "zero":
+			f.clear()
 		case "set":
 			t.set(op.N)
 		case "cancel":
@@ -107,8 +150,10 @@ func (h *handles) fire(name string, at int64, unit int64) error {
 }
 
 var (
-	valueNames = []string{"n", "text", "float", "raw", "rec", "yes"}
-	mapNames   = []string{"m", "mtext", "mrec"}
+	valueNames = []string{"n", "text", "float", "raw", "rec", "yes", "wall", "def"}
+	mapNames   = []string{"m", "mtext", "mrec", "mwall"}
+	listNames  = []string{"l", "lttl"}
+	foldNames  = []string{"sum", "mean", "count"}
 	timerNames = []string{"event1", "event2", "tick1", "tick2"}
 )
 
@@ -116,11 +161,19 @@ var (
 func randomScript(r *rand.Rand, at, unit int64, n int) (script []scriptOp) {
 	for range r.IntN(n + 1) {
 		op := scriptOp{K: r.Int64N(4), N: r.Int64N(5)}
-		switch x := r.IntN(20); {
+		switch x := r.IntN(32) - 12; {
+		case x < -6:
+			op.Do = []string{"append", "append", "append", "extend", "replace", "nth", "len", "list", "list", "empty"}[r.IntN(10)]
+			op.On = listNames[r.IntN(len(listNames))]
+		case x < 0:
+			op.Do, op.On = []string{"add", "add", "add", "sum", "sum", "zero"}[r.IntN(6)], foldNames[r.IntN(len(foldNames))]
+			if op.N -= 2; op.On == "count" && r.IntN(6) == 0 {
+				op.N = math.MaxInt64 - op.K
+			}
 		case x < 8:
 			op.Do, op.On = []string{"get", "get", "put", "put", "put", "clear"}[r.IntN(6)], valueNames[r.IntN(len(valueNames))]
 		case x < 14:
-			op.Do, op.On = []string{"find", "enter", "enter", "enter", "remove", "all", "prune"}[r.IntN(7)], mapNames[r.IntN(len(mapNames))]
+			op.Do, op.On = []string{"find", "find", "enter", "enter", "enter", "enter", "remove", "all", "all", "prune", "wipe"}[r.IntN(11)], mapNames[r.IntN(len(mapNames))]
 		case x < 18:
 			op.Do, op.On = []string{"set", "set", "cancel"}[r.IntN(3)], timerNames[r.IntN(len(timerNames))]
 			op.N = (at/unit + r.Int64N(25) - 6) * unit
@@ -157,12 +210,12 @@ type scriptIn struct{ Script string }
 
 type scriptOut struct{ Key, Text string }
 
-// scripted is a process function that does what its rows say. TTLs are some of unit.
-func scripted[K any](unit int64) func(p *sabot.Proc[K, scriptIn, scriptOut]) {
+// scripted is a process function that does what its rows say, one by one or all of a key at once. TTLs are some of unit.
+func scripted[K any](unit int64, byKey bool) func(p *sabot.Proc[K, scriptIn, scriptOut]) {
 	return func(p *sabot.Proc[K, scriptIn, scriptOut]) {
 		ttl := func(n int64) sabot.StateOption { return sabot.TTL(time.Duration(n*unit) * time.Microsecond) }
 		h := &handles{emit: func(text string) { p.Emit(scriptOut{keyText(p.Key()), text}) }, values: map[string]valueOps{}, maps: map[string]mapOps{},
-			timers: map[string]timerOps{}, now: func() sabot.Micros { return sabot.MicrosOf(p.Now()) },
+			lists: map[string]listOps{}, folds: map[string]foldOps{}, timers: map[string]timerOps{}, now: func() sabot.Micros { return sabot.MicrosOf(p.Now()) },
 			low: func() sabot.Micros { return sabot.MicrosOf(p.Watermark()) }}
 		h.values["n"] = opsOfValue(sabot.NewValue[int64](p, "n"), intOf)
 		h.values["text"] = opsOfValue(sabot.NewValue[string](p, "text", ttl(textTTL)), textOf)
@@ -170,6 +223,20 @@ func scripted[K any](unit int64) func(p *sabot.Proc[K, scriptIn, scriptOut]) {
 		h.values["raw"] = opsOfValue(sabot.NewValue[[]byte](p, "raw"), rawOf)
 		h.values["rec"] = opsOfValue(sabot.NewValue[scriptRec](p, "rec"), recOf)
 		h.values["yes"] = opsOfValue(sabot.NewValue[bool](p, "yes", ttl(yesTTL)), yesOf)
+		wall := sabot.TTLClock(sabot.ByProcessingTime)
+		h.values["wall"] = opsOfValue(sabot.NewValue[int64](p, "wall", ttl(wallTTL), wall, sabot.TTLOnRead()), intOf)
+		h.values["def"] = opsOfValue(sabot.NewValue[string](p, "def", sabot.Default("nothing")), textOf)
+		h.maps["mwall"] = opsOfMap(sabot.NewMap[int64, scriptRec](p, "mwall", ttl(mwallTTL), wall, sabot.Default(scriptRec{9, "nothing"})), intOf, intOf, recOf)
+		h.lists["l"] = opsOfList(sabot.NewList[scriptRec](p, "l"), recOf)
+		h.lists["lttl"] = opsOfList(sabot.NewList[int64](p, "lttl", ttl(lttlTTL), sabot.TTLOnRead()), intOf)
+		sum := sabot.NewReducing[int64](p, "sum", func(a, b int64) int64 { return a + b }, ttl(sumTTL))
+		h.folds["sum"] = foldOps{sum.Add, textOfGet(sum.Get), sum.Clear}
+		mean := sabot.NewAggregating(p, "mean", sabot.Aggregator[int64, meanAcc, string]{
+			Add:    func(a meanAcc, n int64) meanAcc { return meanAcc{a.Sum + n, a.N + 1} },
+			Result: func(a meanAcc) string { return fmt.Sprintf("%d/%d", a.Sum, a.N) }}, ttl(meanTTL), wall)
+		h.folds["mean"] = foldOps{mean.Add, textOfGet(mean.Get), mean.Clear}
+		count := sabot.NewCounter(p, "count")
+		h.folds["count"] = foldOps{count.Add, func() (string, bool) { return fmt.Sprint(count.Get()), true }, count.Clear}
 		h.maps["m"] = opsOfMap(sabot.NewMap[int64, int64](p, "m"), intOf, intOf, intOf)
 		texts := map[string]int64{}
 		for k := range int64(4) {
@@ -185,11 +252,58 @@ func scripted[K any](unit int64) func(p *sabot.Proc[K, scriptIn, scriptOut]) {
 			t := p.Timer(name, domain, func(at time.Time) error { return h.fire(name, int64(sabot.MicrosOf(at)), unit) })
 			h.timers[name] = timerOps{func(at int64) { t.Set(sabot.Micros(at).Time()) }, func(at int64) { t.Cancel(sabot.Micros(at).Time()) }}
 		}
-		p.OnRow(func(in scriptIn) error { return h.run(parseScript(in.Script)) })
+		if !byKey {
+			p.OnRow(func(in scriptIn) error { return h.run(parseScript(in.Script)) })
+			return
+		}
+		p.OnRows(func(rows []scriptIn) error {
+			for _, in := range rows {
+				if err := h.run(parseScript(in.Script)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 }
 
-const textTTL, floatTTL, yesTTL, mtextTTL, mrecTTL = 8, 5, 30, 10, 6 // units
+// meanAcc is an accumulator that is kept as bytes.
+type meanAcc struct{ Sum, N int64 }
+
+// TTLs, in units.
+const (
+	textTTL, floatTTL, yesTTL, wallTTL = 8, 5, 30, 7
+	mtextTTL, mrecTTL, mwallTTL        = 10, 6, 9
+	lttlTTL, sumTTL, meanTTL           = 11, 6, 12
+)
+
+func textOfGet[T any](get func() (T, bool)) func() (string, bool) {
+	return func() (string, bool) {
+		x, ok := get()
+		return fmt.Sprint(x), ok
+	}
+}
+
+func opsOfList[T any](l *sabot.List[T], conv func(int64) T) listOps {
+	return listOps{
+		add: func(ns ...int64) {
+			for _, n := range ns {
+				l.Append(conv(n))
+			}
+		},
+		get: func(i int) (string, bool) { return textOfGet(func() (T, bool) { return l.Get(i) })() },
+		len: l.Len,
+		all: func(limit int) (out []string) {
+			for i, v := range l.All() {
+				if out = append(out, fmt.Sprintf("%d=%q", i, fmt.Sprint(v))); len(out) == limit {
+					break
+				}
+			}
+			return out
+		},
+		clear: l.Clear,
+	}
+}
 
 func parseScript(s string) (script []scriptOp) {
 	if err := json.Unmarshal([]byte(s), &script); err != nil {
@@ -215,13 +329,7 @@ func keyText(k any) string {
 
 func opsOfValue[T any](v *sabot.Value[T], conv func(int64) T) valueOps {
 	return valueOps{
-		get: func() (string, bool) {
-			x, ok := v.Get()
-			if !ok {
-				return "", false
-			}
-			return fmt.Sprint(x), true
-		},
+		get:   textOfGet(v.Get),
 		put:   func(n int64) { v.Put(conv(n)) },
 		clear: v.Clear,
 	}
@@ -229,15 +337,10 @@ func opsOfValue[T any](v *sabot.Value[T], conv func(int64) T) valueOps {
 
 func opsOfMap[K, V any](m *sabot.MapHandle[K, V], key func(int64) K, number func(K) int64, conv func(int64) V) mapOps {
 	return mapOps{
-		get: func(k int64) (string, bool) {
-			x, ok := m.Get(key(k))
-			if !ok {
-				return "", false
-			}
-			return fmt.Sprint(x), true
-		},
+		get:    func(k int64) (string, bool) { return textOfGet(func() (V, bool) { return m.Get(key(k)) })() },
 		put:    func(k, n int64) { m.Put(key(k), conv(n)) },
 		remove: func(k int64) { m.Remove(key(k)) },
+		clear:  m.Clear,
 		len:    m.Len,
 		all: func(visit func(int64, string)) {
 			for k, v := range m.All() {

@@ -26,11 +26,17 @@ func processFuncOf[K, In, Out any](setup func(*sabot.Proc[K, In, Out])) sabot.Pr
 // newProcess makes the operator of a function over what is committed.
 func newProcessOp(t testing.TB, fn sabot.ProcessFunc, f *feed, d *disk) Operator {
 	t.Helper()
+	return newTimedProcessOp(t, fn, f, d, nil)
+}
+
+// newTimedProcessOp is newProcessOp with a clock.
+func newTimedProcessOp(t testing.TB, fn sabot.ProcessFunc, f *feed, d *disk, now func() time.Time) Operator {
+	t.Helper()
 	out, _, err := fn.Bind(f.schema, []string{"key"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	op, err := NewProcess(ProcessConfig{Name: "p", In: f.schema, Out: out, KeyFields: f.keyFields()}, fn, d.resume())
+	op, err := NewProcess(ProcessConfig{Name: "p", In: f.schema, Out: out, KeyFields: f.keyFields(), Now: now}, fn, d.resume())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +49,7 @@ type processRun struct {
 	feed  *feed
 	fn    sabot.ProcessFunc
 	unit  int64
+	byKey bool
 	op    *process
 	disk  *disk
 	model *processModel
@@ -54,12 +61,12 @@ type processRun struct {
 func newProcessRun(t *testing.T, seed uint64, bounded bool) *processRun {
 	r := rand.New(rand.NewPCG(seed, 11))
 	unit := []int64{1, 1_000_000, 40_000_000}[r.IntN(3)]
-	p := &processRun{r: r, unit: unit, at: (r.Int64N(200) - 100) * unit, model: newProcessModel(unit)}
+	p := &processRun{r: r, unit: unit, byKey: r.IntN(2) == 0, at: (r.Int64N(200) - 100) * unit, model: newProcessModel(unit)}
 	key := arrow.Field{Name: "key", Type: arrow.BinaryTypes.String, Nullable: true}
-	p.fn = processFuncOf(scripted[*string](unit))
+	p.fn = processFuncOf(scripted[*string](unit, p.byKey))
 	if r.IntN(2) == 0 {
 		key = arrow.Field{Name: "key", Type: int64Type}
-		p.fn = processFuncOf(scripted[int64](unit))
+		p.fn = processFuncOf(scripted[int64](unit, p.byKey))
 	}
 	p.feed = newFeed(t, arrow.NewSchema([]arrow.Field{key, {Name: "script", Type: arrow.BinaryTypes.String}}, nil), 0)
 	p.disk = newDisk(t, p.feed.keyFields())
@@ -72,7 +79,7 @@ func newProcessRun(t *testing.T, seed uint64, bounded bool) *processRun {
 }
 
 func (p *processRun) open() {
-	p.op = newProcessOp(p.feed.t, p.fn, p.feed, p.disk).(*process)
+	p.op = newTimedProcessOp(p.feed.t, p.fn, p.feed, p.disk, func() time.Time { return sabot.Micros(p.clock).Time() }).(*process)
 }
 
 func (p *processRun) rows() []plainRow {
@@ -101,7 +108,13 @@ func (p *processRun) step(name string) {
 		rows := p.rows()
 		sel := deselect(p.r, len(rows))
 		p.both(name+", batch", func(c Collector) error { return p.op.Batch(p.feed.batch(rows, sel), c) },
-			func(m *processModel) { m.batch(picked(rows, sel)) })
+			func(m *processModel) {
+				if p.byKey {
+					m.batchByKey(picked(rows, sel))
+				} else {
+					m.batch(picked(rows, sel))
+				}
+			})
 	case x < 8:
 		p.at += p.r.Int64N(15) * p.unit
 		low := max(sabot.Micros(p.at-p.r.Int64N(15)*p.unit), p.model.low)
@@ -133,6 +146,11 @@ func (p *processRun) both(name string, op func(Collector) error, step func(*proc
 	got := &recorder{t: t}
 	if err := op(got); err != nil {
 		t.Fatalf("%s: %v", name, err)
+	}
+	wall, take := sabot.Micros(p.clock), step
+	step = func(m *processModel) {
+		m.wall = wall
+		take(m)
 	}
 	step(p.model)
 	p.steps = append(p.steps, step)

@@ -15,9 +15,9 @@ import (
 type storedBucket struct {
 	objstate.Interval // from the first to the last
 	parts             []objstate.Interval
-	opened  bool
-	partial bool
-	ends    []int64 // of its windows that the watermark has not reached, ascending; of partial ones
+	opened            bool
+	partial           bool
+	ends              []int64 // of its windows that the watermark has not reached, ascending; of partial ones
 }
 
 func (w *window) ready() {

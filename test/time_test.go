@@ -185,6 +185,40 @@ func TestProcessingTimeTimers(t *testing.T) {
 	})
 }
 
+// A TTL of processing time goes by the clock of the run, without any event time.
+func TestTTLOfProcessingTime(t *testing.T) {
+	virtual(t, func(t *testing.T, d *diary) {
+		in := channel.New[reading]()
+		job := sabot.NewJob("sensors")
+		sabot.Process(job.Source("in", in).KeyBy("sensor"), "recent", func(p *sabot.Proc[string, reading, reading]) {
+			minute := []sabot.StateOption{sabot.TTL(time.Minute), sabot.TTLClock(sabot.ByProcessingTime)}
+			written := sabot.NewCounter(p, "written", minute...)
+			read := sabot.NewValue[bool](p, "read", append(minute, sabot.TTLOnRead())...)
+			list := sabot.NewList[int64](p, "list", minute...)
+			p.OnRow(func(reading) error {
+				_, seen := read.Get()
+				d.note("%d %t %d", written.Get(), seen, list.Len())
+				if read.Put(true); written.Get() == 0 {
+					written.Add(3)
+				}
+				list.Append(1)
+				return nil
+			})
+		}).Immediate("out", callback.Immediate(func(context.Context, []reading) error { return nil }))
+		go func() {
+			defer in.Close()
+			for _, wait := range []time.Duration{0, 40 * time.Second, 40 * time.Second, time.Minute} {
+				time.Sleep(wait)
+				if _, err := in.Send(t.Context(), reading{Sensor: "a"}); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		runVirtual(t, job)
+		d.want(t, "0s 0 false 0", "40s 3 true 1", "1m20s 0 true 1", "2m20s 0 false 0")
+	})
+}
+
 // A row comes out of the job at once, whatever the interval between checkpoints.
 func TestRowsComeOutAtOnce(t *testing.T) {
 	virtual(t, func(t *testing.T, d *diary) {

@@ -324,6 +324,11 @@ func (b *binder) process(n *Node) {
 		b.problems(n.Spec, err)
 		return
 	}
+	for _, d := range state {
+		if d.TTL > 0 && d.Clock == sabot.ByEventTime && !b.timed[n.Spec.ID] {
+			b.problem(n.Spec, "the TTL of %q goes by event time, and the stream has none: give the source the option EventTime(column), or the state TTLClock(ByProcessingTime)", d.Name)
+		}
+	}
 	n.Out, n.State = out, state
 	b.reads[n.Spec.ID] = names(n.In[0])
 	if c, ok := f.(interface {

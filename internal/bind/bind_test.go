@@ -193,7 +193,7 @@ func TestBindErrors(t *testing.T) {
 			return sabot.Process(s.KeyBy("user", "amount"), "p", none[byTwo, order, order])
 		}, `@: process "p": the key column "amount" is int64, field Amount of bind.byTwo is string`},
 		"no handler": {func(s *stream) *stream { return sabot.Process(s.KeyBy("user"), "p", none[string, order, order]) },
-			`@: process "p": the set-up gave no handler of rows: call OnRow`},
+			`@: process "p": the set-up gave no handler of rows: call OnRow or OnRows`},
 	}) {
 		t.Run(name, func(t *testing.T) {
 			j := sabot.NewJob("job")

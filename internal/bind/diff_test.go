@@ -112,6 +112,23 @@ func TestDiff(t *testing.T) {
 		}, []string{
 			`the options of the process "p" were ` + p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000}]}} and are ` +
 				p + `,"state":[{"name":"seen","kind":"value","type":"utf8","ttl":3600000000000}]}}`}},
+		"state's clock": {func(d *design) {
+			d.state = func(p *stateOf) {
+				sabot.NewValue[int](p, "seen", sabot.TTL(time.Hour), sabot.TTLClock(sabot.ByProcessingTime))
+			}
+		}, []string{
+			`the options of the process "p" were ` + p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000}]}} and are ` +
+				p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000,"ttl_clock":1}]}}`}},
+		"state's default": {func(d *design) {
+			d.state = func(p *stateOf) { sabot.NewValue[int](p, "seen", sabot.TTL(time.Hour), sabot.Default(-1)) }
+		}, []string{
+			`the options of the process "p" were ` + p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000}]}} and are ` +
+				p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000,"default":"-1"}]}}`}},
+		"state's kind": {func(d *design) {
+			d.state = func(p *stateOf) { sabot.NewCounter(p, "seen", sabot.TTL(time.Hour)) }
+		}, []string{
+			`the options of the process "p" were ` + p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000}]}} and are ` +
+				p + `,"state":[{"name":"seen","kind":"counter","type":"int64","ttl":3600000000000}]}}`}},
 		"no state": {func(d *design) { d.state = func(*stateOf) {} }, []string{`the options of the process "p" were ` +
 			p + `,"state":[{"name":"seen","kind":"value","type":"int64","ttl":3600000000000}]}} and are ` + p + `}}`}},
 		"constant that JSON has no number for": {func(d *design) { d.filter = sabot.Col("price").Lt(math.Inf(1)) }, []string{

@@ -39,6 +39,38 @@ func TestSetupErrors(t *testing.T) {
 		"negative TTL of a value": {func(p *stateOf) { sabot.NewValue[int](p, "a", sabot.TTL(-1)) }, `state "a": the TTL is negative: -1ns`},
 		"negative TTL of a map": {func(p *stateOf) { sabot.NewMap[int, int](p, "a", sabot.TTL(-time.Hour)) },
 			`state "a": the TTL is negative: -1h0m0s`},
+		"TTL of less than a microsecond": {func(p *stateOf) { sabot.NewList[int](p, "a", sabot.TTL(1500)) }, `state "a": the TTL is not whole microseconds: 1.5µs`},
+		"clock without a TTL": {func(p *stateOf) { sabot.NewCounter(p, "a", sabot.TTLClock(sabot.ByProcessingTime)) },
+			`state "a": TTLOnRead and TTLClock say more of a TTL, and it has none`},
+		"TTLOnRead without a TTL": {func(p *stateOf) { sabot.NewValue[int](p, "a", sabot.TTLOnRead()) },
+			`state "a": TTLOnRead and TTLClock say more of a TTL, and it has none`},
+		"unknown clock": {func(p *stateOf) { sabot.NewValue[int](p, "a", sabot.TTL(time.Hour), sabot.TTLClock(7)) }, `state "a": there is no clock 7`},
+		"default of a value of another type": {func(p *stateOf) { sabot.NewValue[int64](p, "a", sabot.Default(1)) },
+			`state "a": the default is of type int, and not int64 like the values: say it as in Default(int64(...))`},
+		"default of a map of another type": {func(p *stateOf) { sabot.NewMap[string, bool](p, "a", sabot.Default("x")) },
+			`state "a": the default is of type string, and not bool like the values: say it as in Default(bool(...))`},
+		"default of a list": {func(p *stateOf) { sabot.NewList[int](p, "a", sabot.Default(1)) }, `state "a": only values and maps have a default`},
+		"list and its number taken": {func(p *stateOf) {
+			sabot.NewValue[int](p, "a.next")
+			sabot.NewList[int](p, "a", sabot.TTL(time.Hour))
+		}, `the name "a.next" of a handle is empty or taken: state hangs on it`},
+		"map of a timers' name":  {func(p *stateOf) { sabot.NewMap[int, int](p, "timers") }, `state "timers": a table of timers has that name; choose another`},
+		"list of a timers' name": {func(p *stateOf) { sabot.NewList[int](p, "ticks") }, `state "ticks": a table of timers has that name; choose another`},
+		"list of no kept type": {func(p *stateOf) { sabot.NewList[chan int](p, "a") },
+			`state "a": chan int cannot be kept in state: chan int is neither scalar, struct, slice nor pointer`},
+		"reducing without function": {func(p *stateOf) { sabot.NewReducing[int](p, "a", nil) }, `state "a": the function is nil`},
+		"aggregator without Result": {func(p *stateOf) {
+			sabot.NewAggregating(p, "a", sabot.Aggregator[int, int, int]{Add: func(a, b int) int { return a + b }})
+		}, `state "a": the aggregator needs Add and Result`},
+		"too many timers": {func(p *stateOf) {
+			for i := range 257 {
+				p.Timer(fmt.Sprint("t", i), sabot.ByEventTime, func(time.Time) error { return nil })
+			}
+		}, `timer "t256": a process function has at most 256 timers; each may have any number of times set`},
+		"two handlers": {func(p *stateOf) {
+			p.OnRow(func(order) error { return nil })
+			p.OnRows(func([]order) error { return nil })
+		}, `the set-up gave two handlers of rows: call OnRow or OnRows, not both`},
 		"panic": {func(*stateOf) { panic("oh") }, `the set-up panicked: oh`},
 		"value read": {func(p *stateOf) { sabot.NewValue[int](p, "a").Get() },
 			`the set-up panicked: runtime error: invalid memory address or nil pointer dereference`},
@@ -54,6 +86,24 @@ func TestSetupErrors(t *testing.T) {
 				t.Errorf("Bind's error is\n  %v\nwant\n  %s", err, want)
 			}
 		})
+	}
+}
+
+// A TTL needs a clock that goes.
+func TestTTLWithoutEventTime(t *testing.T) {
+	build := func(opts ...sabot.StateOption) error {
+		j := sabot.NewJob("job")
+		process(j.Source("in", place("")), func(p *stateOf) { sabot.NewList[int](p, "a", opts...) }).Sink("end", place("there"))
+		_, err := bound(t, j)
+		return err
+	}
+	const want = `process "p": the TTL of "a" goes by event time, and the stream has none: give the source the option EventTime(column), ` +
+		`or the state TTLClock(ByProcessingTime)`
+	if err := build(sabot.TTL(time.Hour)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Bind's error is\n  %v\nwant\n  %s", err, want)
+	}
+	if err := build(sabot.TTL(time.Hour), sabot.TTLClock(sabot.ByProcessingTime)); err != nil {
+		t.Errorf("by processing time: %v", err)
 	}
 }
 

@@ -291,8 +291,8 @@ func (b *builder) target(ctx context.Context, n *bind.Node, l *lane, to map[int]
 	case sabot.KindWindow:
 		op, err = operators.NewWindow(operators.WindowConfig{Name: spec.Name, Spec: *spec.Window, In: n.In[0], Out: n.Out, KeyFields: l.keyFields}, l.store)
 	case sabot.KindProcess:
-		op, err = operators.NewProcess(operators.ProcessConfig{Name: spec.Name, In: n.In[0], Out: n.Out, KeyFields: l.keyFields},
-			impl(spec.Name).(sabot.ProcessFunc), l.store)
+		op, err = operators.NewProcess(operators.ProcessConfig{Name: spec.Name, In: n.In[0], Out: n.Out, KeyFields: l.keyFields,
+			Now: b.g.w.cfg.Clock.Now}, impl(spec.Name).(sabot.ProcessFunc), l.store)
 	default:
 		err = fmt.Errorf("the engine knows no %q", spec.Kind)
 	}

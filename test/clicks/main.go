@@ -59,7 +59,7 @@ type leader struct {
 // leaders adds up the counts of each user in slots of five minutes, and tells of the greatest when the slot is over.
 func leaders(p *sabot.Proc[string, placed, leader]) {
 	sums := sabot.NewMap[visit, int64](p, "sums")
-	told := sabot.NewValue[int64](p, "told")
+	told := sabot.NewCounter(p, "told")
 	over := p.Timer("over", sabot.ByEventTime, func(until time.Time) error {
 		best := leader{Country: p.Key(), Until: until}
 		for v, n := range sums.All() {
@@ -71,9 +71,8 @@ func leaders(p *sabot.Proc[string, placed, leader]) {
 			}
 			sums.Remove(v)
 		}
-		n, _ := told.Get()
-		best.Nth = n + 1
-		told.Put(best.Nth)
+		told.Inc()
+		best.Nth = told.Get()
 		p.Emit(best)
 		return nil
 	})
