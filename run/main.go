@@ -63,7 +63,7 @@ type flags struct {
 	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
 	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
 	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
-	HTTP        string          `help:"Address for /metrics, /livez and /readyz; none when empty." placeholder:"HOST:PORT"`
+	HTTP        string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
 	Pprof       bool            `help:"Serve /debug/pprof there too."`
 	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
 	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`

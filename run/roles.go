@@ -14,8 +14,10 @@ import (
 )
 
 type coordinatorFlags struct {
-	Listen   string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
-	Security control.Security `embed:""`
+	Listen     string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
+	MinWorkers int              `help:"Workers that /v1/scaling asks for at least (default ${default})." default:"1" placeholder:"N"`
+	MaxWorkers int              `help:"Workers that /v1/scaling asks for at most; 0: as many as there are partitions." default:"0" placeholder:"N"`
+	Security   control.Security `embed:""`
 }
 
 type workerFlags struct {
@@ -58,7 +60,7 @@ func WorkerMain[P any](about string, build func(P) *sabot.Job) {
 // executeCoordinator runs the coordinator of a job. While another one leads it stands by.
 func executeCoordinator(ctx context.Context, f coordinatorFlags, engine flags, stdout, stderr io.Writer, job *sabot.Job) int {
 	opt := engine.options(stdout, stderr)
-	opt.Wait = true
+	opt.Wait, opt.MinWorkers, opt.MaxWorkers = true, f.MinWorkers, f.MaxWorkers
 	opt.Notice = func(text string) { opt.Log.Warn(text) }
 	res, err := coordinate(ctx, job, opt, func(ctx context.Context, d *coord.Driver) error {
 		s, err := control.Listen(f.Listen, f.Security, clock.Real())

@@ -16,8 +16,10 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/lease"
+	"github.com/sabot-stream/sabot/objstore/metered"
 )
 
 // defaultPartitions is the number of keyed partitions of a new run.
@@ -49,8 +51,12 @@ type Options struct {
 	Log             *slog.Logger      // nil: discarded
 	Clock           clock.Clock       // nil: the wall clock
 	Notice          func(text string) // told what a person should know at the start; nil: nobody
-	HTTP            string            // address for /metrics, /livez and /readyz; empty: none
+	HTTP            string            // address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; empty: none
 	Pprof           bool              // serve /debug/pprof there too
+	MinWorkers      int               // that /v1/scaling asks for at least; 1 when 0
+	MaxWorkers      int               // and at most; as many as there are partitions when 0
+
+	role role
 
 	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
 }
@@ -68,6 +74,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Rate < 0 || o.Lanes < 0 || o.Lanes > 256 {
 		bad = append(bad, errors.New("--rate and --lanes cannot be negative, and --lanes is at most 256"))
+	}
+	if o.MinWorkers < 0 || o.MaxWorkers < 0 || o.MaxWorkers > 0 && o.MaxWorkers < o.MinWorkers {
+		bad = append(bad, errors.New("--min-workers and --max-workers cannot be negative, and the first is at most the second"))
 	}
 	if o.Bucket == "" {
 		o.Bucket = ".sabot"
@@ -124,6 +133,10 @@ type localRun struct {
 
 	worker atomic.Pointer[engine.Worker] // that runs; nil: none
 	driver atomic.Pointer[coord.Driver]  // likewise
+
+	watch metered.Watch      // over the bucket
+	tele  *telemetry.Process // nil: nobody is told anything by HTTP
+	scale *autoscale         // nil: nobody asks how many workers the job needs
 }
 
 // lead makes this process the job's only one; nil where no other can be.
@@ -168,9 +181,9 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
-		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
+		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Observe: r.cutObserver(), Trouble: r.watch.Trouble})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
-		RetainEvery: r.opt.RetainEvery}, r.store)
+		RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
 
 	// The job outlives ctx by its last checkpoint.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -91,7 +91,7 @@ func (m *Machine) stop(now time.Time) {
 		}
 		body := proto.Clone(m.root).(*pb.Root)
 		body.Nonce, body.Floor = "", floor
-		m.begin(body, commitInFlight{})
+		m.begin(body, commitInFlight{}, now)
 		return
 	}
 	m.finish(&End{}, "stop")

@@ -24,6 +24,7 @@ type member struct {
 	seen     time.Time
 
 	progress *pb.Progress
+	told     told
 	base     int64 // rows that its splits had given as of the root that it started from
 	marker   int64 // progress.Rows when the last cut was asked for
 	finals   int   // cuts asked for since it said that its input has ended
@@ -348,7 +349,7 @@ func (m *Machine) freeGroup(body *pb.Root, held map[uint32]bool, owners []uint32
 // restart makes the next root raise the generation of a worker's group.
 func (m *Machine) restart(w *member) {
 	m.raise[w.group] = true
-	w.open, w.progress = nil, nil
+	w.open, w.progress, w.told = nil, nil, told{}
 	m.forgetTasks(w.group)
 }
 
@@ -361,7 +362,7 @@ func (m *Machine) start(w *member) {
 
 // starts forgets what was known of the worker's running: it starts from the committed root.
 func (m *Machine) starts(w *member) {
-	w.progress, w.open = nil, nil
+	w.progress, w.open, w.told = nil, nil, told{}
 	w.base, w.marker, w.finals = rowsOf(m.root)[w.group], 0, 0
 	m.forgetTasks(w.group)
 }

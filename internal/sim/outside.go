@@ -127,7 +127,7 @@ func (w *world) where() string {
 			for _, x := range c.m.Status(w.now).Workers {
 				s += fmt.Sprintf(" %s as %s has %v group %d open %d leaving %v progress %v", x.Name, x.ID, x.Has, x.Group, x.Open, x.Leaving, x.Progress)
 			}
-			s += fmt.Sprint(c.m.Status(w.now).Stuck)
+			s += fmt.Sprint(c.m.Status(w.now).Why())
 		}
 	}
 	return s
