@@ -51,7 +51,7 @@ func (m *Machine) Status(now time.Time) Status {
 		held[w.group] = held[w.group] || w.has
 		s.Moving = s.Moving || !w.assigned
 	}
-	s.Moving = s.Moving || m.deal != nil || len(m.raise) > 0 ||
+	s.Moving = s.Moving || m.deal != nil || len(m.raise) > 0 || m.commit != nil && len(m.commit.assign) > 0 ||
 		slices.ContainsFunc(checkpoint.Owners(m.root), func(g uint32) bool { return !held[g] })
 	if d := m.deal; d != nil {
 		s.Deal, s.DealFor, s.DealIn = "a change of workers", now.Sub(d.at), d.until.Sub(now)
