@@ -17,7 +17,7 @@ const statusWidth = 100
 func (s *jobStatus) text(w io.Writer) {
 	fmt.Fprintf(w, "job %s, run %s, term %d: checkpoint %d, committed %s ago\n", s.Job, s.Run, s.Term, s.Epoch, short(s.CommitAge))
 	fmt.Fprintf(w, "%d rows read, %d late, %d dead; watermark %s\n\n", s.RowsRead, s.RowsLate, s.RowsDead, orDash(s.Watermark))
-	t := newTable(w)
+	t := narrowTable(w)
 	t.AppendHeader(table.Row{"worker", "splits", "parts", "lag rows", "lag", "busy", "blocked", "queue", "state", "doing"})
 	for i, x := range s.Workers {
 		t.AppendRow(table.Row{s.nameOf(i), x.Splits, x.Partitions, count(x.LagRows), span(x.Lag), share(x.Busy), share(x.Blocked), share(x.Queue), size(x.StateBytes), x.doing()})
@@ -37,26 +37,33 @@ func (s *jobStatus) text(w io.Writer) {
 // shares prints every split and partition.
 func (s *jobStatus) shares(w io.Writer) {
 	fmt.Fprintln(w)
-	t := newTable(w)
+	t := narrowTable(w)
 	t.AppendHeader(table.Row{"source", "split", "worker", "rows", "lag rows", "lag", "watermark"})
 	for _, x := range s.Splits {
-		mark := orDash(x.Watermark)
+		mark := second(x.Watermark)
 		switch {
 		case x.Ended:
 			mark = "ended"
 		case x.Idle:
-			mark += ", idle"
+			mark = "idle"
 		}
-		t.AppendRow(table.Row{clip(x.Source, 12), clip(x.ID, 24), clip(orNobody(x.Worker), 16), x.Rows, count(x.LagRows), span(x.Lag), clip(mark, 20)})
+		t.AppendRow(table.Row{clip(x.Source, 12), clip(x.ID, 24), clip(orNobody(x.Worker), 16), x.Rows, count(x.LagRows), span(x.Lag), mark})
 	}
 	t.Render()
 	fmt.Fprintln(w)
-	t = newTable(w)
+	t = narrowTable(w)
 	t.AppendHeader(table.Row{"stage", "part", "worker", "watermark", "segments", "state"})
 	for _, x := range s.Partitions {
-		t.AppendRow(table.Row{x.Stage, x.Partition, clip(orNobody(x.Worker), 24), orDash(x.Watermark), x.Segments, size(x.StateBytes)})
+		t.AppendRow(table.Row{x.Stage, x.Partition, clip(orNobody(x.Worker), 24), second(x.Watermark), x.Segments, size(x.StateBytes)})
 	}
 	t.Render()
+}
+
+// narrowTable is a table without lines, but for one under its head.
+func narrowTable(w io.Writer) table.Writer {
+	t := newTable(w)
+	t.Style().Options.DrawBorder, t.Style().Options.SeparateColumns = false, false
+	return t
 }
 
 // doing says what a worker does, in a word or two.
@@ -83,14 +90,23 @@ func (x workerStatus) doing() string {
 // silentAfter is after how many seconds without a word from a worker it is called silent.
 const silentAfter = 3
 
-// nameOf returns a worker's name, with its id where another has the same.
+// nameOf returns a worker's name, or its id where another has the same name.
 func (s *jobStatus) nameOf(i int) string {
 	for k, x := range s.Workers {
 		if k != i && x.Name == s.Workers[i].Name {
-			return clip(s.Workers[i].Name, 8) + " " + s.Workers[i].ID
+			return clip(s.Workers[i].ID, 16)
 		}
 	}
 	return clip(s.Workers[i].Name, 16)
+}
+
+// second is an instant to the second.
+func second(instant *string) string {
+	whole, _, fraction := strings.Cut(orDash(instant), ".")
+	if fraction {
+		whole += "Z"
+	}
+	return whole
 }
 
 func orNobody(name string) string {
@@ -131,6 +147,9 @@ func span(seconds *float64) string {
 func count(n *int64) string {
 	if n == nil {
 		return "-"
+	}
+	if *n >= 1_000_000 {
+		return fmt.Sprintf("%.1fM", float64(*n)/1e6)
 	}
 	return fmt.Sprint(*n)
 }
