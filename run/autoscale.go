@@ -46,9 +46,10 @@ func (a *autoscale) run(ctx context.Context, d *coord.Driver) {
 	}
 }
 
-// sampleOf counts what the law goes by, and for how long rows have waited; -1: nobody knows.
+// sampleOf counts what the law goes by, and for how long rows have waited; -1: nobody knows. Workers whose bucket fails show nothing of what they can
+// do, and more of them would not help: nothing is measured then.
 func sampleOf(st coord.Status, now time.Time) (scaling.Sample, time.Duration) {
-	s := scaling.Sample{At: now, Workers: len(st.Workers), Moving: st.Moving, Stale: len(st.Workers) == 0}
+	s := scaling.Sample{At: now, Workers: len(st.Workers), Moving: st.Moving, Stale: len(st.Workers) == 0 || st.BucketFails()}
 	if st.Moving { // somebody may be on the way back: whoever had a share counts
 		s.Workers = max(s.Workers, len(checkpoint.Owners(st.Root)))
 	}

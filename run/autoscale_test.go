@@ -60,6 +60,7 @@ func TestSampleOf(t *testing.T) {
 	}{
 		"all is known":               {func(*coord.Status) {}, base},
 		"a load is old":              {func(s *coord.Status) { s.Workers[1].LoadAge = 6 * time.Second }, with(func(s *scaling.Sample) { s.Stale = true })},
+		"the bucket fails":           {func(s *coord.Status) { s.Workers[1].Load.Trouble, s.Workers[1].Load.TroubleUs = "put of k fails", 3e6 }, with(func(s *scaling.Sample) { s.Stale = true })},
 		"a load has never come":      {func(s *coord.Status) { s.Workers[1].Load = nil }, with(func(s *scaling.Sample) { s.Stale, s.Busy = true, 0.9 })},
 		"a worker without a share":   {func(s *coord.Status) { s.Workers = append(s.Workers, coord.WorkerStatus{}); s.Moving = true }, with(func(s *scaling.Sample) { s.Workers, s.Moving = 3, true })},
 		"the workers are not back":   {func(s *coord.Status) { s.Workers, s.Moving = nil, true }, with(func(s *scaling.Sample) { s.Busy, s.Stale, s.Moving = 0, true, true })},

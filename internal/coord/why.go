@@ -45,11 +45,29 @@ func (s Status) Why() Why {
 	e.cuts()
 	if !s.Root.Ended {
 		e.splits()
-		e.partitions()
+		if len(e.why.Stuck) == 0 { // otherwise that is why
+			e.partitions()
+		}
 		e.flow()
 	}
 	return e.why
 }
+
+// BucketFails tells whether calls of the bucket are not answered, or fail, or a commit takes too long: then what workers do tells nothing of what they
+// could do.
+func (s Status) BucketFails() bool {
+	return s.Trouble != "" && s.TroubleFor >= slowTrouble || s.CommitFor >= slowCommit || slices.ContainsFunc(s.Workers, WorkerStatus.bucketFails)
+}
+
+// troubleFor is for how long the worker has had trouble with the bucket.
+func (w WorkerStatus) troubleFor() time.Duration {
+	if w.Load.GetTrouble() == "" {
+		return 0
+	}
+	return time.Duration(w.Load.TroubleUs)*time.Microsecond + w.LoadAge
+}
+
+func (w WorkerStatus) bucketFails() bool { return w.troubleFor() >= slowTrouble }
 
 // explanation is a Why in the making.
 type explanation struct {
@@ -108,9 +126,8 @@ func (e *explanation) bucket() {
 	}
 	var found []string
 	for _, w := range e.Workers {
-		lasts := time.Duration(w.Load.GetTroubleUs())*time.Microsecond + w.LoadAge
-		if t := w.Load.GetTrouble(); t != "" && lasts >= slowTrouble {
-			found = append(found, fmt.Sprintf("bucket, as %s sees it: %s, for %s", w.Name, t, seconds(lasts)))
+		if w.bucketFails() {
+			found = append(found, fmt.Sprintf("bucket, as %s sees it: %s, for %s", w.Name, w.Load.Trouble, seconds(w.troubleFor())))
 		}
 	}
 	tell(&e.why.Stuck, found)
@@ -124,7 +141,7 @@ var cutWaits = map[string]string{
 	"":       "the worker has not begun it, or waits for its commit",
 }
 
-// cuts says which checkpoints are open for too long.
+// cuts says which checkpoints are open for too long. One that waits for a bucket that fails is explained by that.
 func (e *explanation) cuts() {
 	var found []string
 	for _, w := range e.Workers {
@@ -132,6 +149,9 @@ func (e *explanation) cuts() {
 			continue
 		}
 		stage := w.Load.GetCutStage()
+		if stage == "upload" && w.bucketFails() {
+			continue
+		}
 		text := fmt.Sprintf("checkpoint %d has been open at %s for %s: %s", w.Open, w.Name, seconds(w.OpenFor), cutWaits[stage])
 		if stage != "" {
 			text += fmt.Sprintf(" (stage %s)", stage)
@@ -211,7 +231,7 @@ func (e *explanation) partitions() {
 	for _, w := range e.Workers {
 		for i, l := range w.Load.GetLanes() {
 			if l.HasWatermark && l.WatermarkUs < low && w.LaneStill[i] >= stillFor {
-				found = append(found, fmt.Sprintf("%s of stage %d at %s hold the watermark at %s, for %s, behind their sources",
+				found = append(found, fmt.Sprintf("the watermark of %s of stage %d at %s stays at %s, for %s, behind that of the sources",
 					e.partitionsOf(l), l.Stage, w.Name, checkpoint.Instant(l.WatermarkUs), seconds(w.LaneStill[i])))
 			}
 		}
@@ -254,9 +274,9 @@ func (e *explanation) flow() {
 		}
 		switch {
 		case behind != nil:
-			text := fmt.Sprintf("the queue of stage %d at %s is full: %s work for %s of the time", behind.Stage, w.Name, e.partitionsOf(behind), percent(behind.Busy))
+			text := fmt.Sprintf("the queue of stage %d at %s is full: the lane of %s works for %s of the time", behind.Stage, w.Name, e.partitionsOf(behind), percent(behind.Busy))
 			if behind.Blocked >= mostly {
-				text += fmt.Sprintf(", and wait for room behind them for %s", percent(behind.Blocked))
+				text += fmt.Sprintf(", and waits for room behind it for %s", percent(behind.Blocked))
 			}
 			full = append(full, text)
 		case room >= mostly:

@@ -62,6 +62,10 @@ func TestWhy(t *testing.T) {
 			s.Workers[1].Open, s.Workers[1].OpenFor, s.Workers[1].Load.CutStage = 7, 12*sec, "upload"
 		},
 			[]string{"checkpoint 7 has been open at w1 for 12s: it is being written to the bucket (stage upload)"}, nil},
+		"a cut waits for a bucket that fails, and all else for the cut": {func(s *Status) {
+			w := &s.Workers[1]
+			w.Open, w.OpenFor, w.Load.CutStage, w.Load.Trouble, w.Load.TroubleUs, w.LaneStill[1] = 7, 12*sec, "upload", "put of k is not answered", 12e6, 11*sec
+		}, []string{"bucket, as w1 sees it: put of k is not answered, for 12s"}, nil},
 		"a cut is not aligned": {func(s *Status) {
 			s.Workers[1].Open, s.Workers[1].OpenFor, s.Workers[1].Load.CutStage = 7, 12*sec, "align"
 		},
@@ -89,7 +93,7 @@ func TestWhy(t *testing.T) {
 			s.Splits[0].Still, s.Splits[1].WatermarkUs, s.Splits[1].Still = 15*sec, 50e6, 15*sec
 		}},
 		"partitions hold the watermark": {func(s *Status) { s.Workers[1].LaneStill[1] = 11 * sec },
-			[]string{"partitions 2 to 3 of stage 1 at w1 hold the watermark at 1970-01-01T00:00:50Z, for 11s, behind their sources"}, nil},
+			[]string{"the watermark of partitions 2 to 3 of stage 1 at w1 stays at 1970-01-01T00:00:50Z, for 11s, behind that of the sources"}, nil},
 		"partitions wait for their sources": {change: func(s *Status) {
 			for i := range s.Splits {
 				s.Splits[i].WatermarkUs = 50e6
@@ -97,13 +101,13 @@ func TestWhy(t *testing.T) {
 			s.Workers[1].LaneStill[1] = 11 * sec
 		}},
 		"a queue is full": {func(s *Status) { s.Workers[1].Load.Lanes[1].Full, s.Workers[1].Load.Lanes[1].Busy = 1, 0.99 }, nil,
-			[]string{"the queue of stage 1 at w1 is full: partitions 2 to 3 work for 99 % of the time"}},
+			[]string{"the queue of stage 1 at w1 is full: the lane of partitions 2 to 3 works for 99 % of the time"}},
 		"a queue before one that is full too": {func(s *Status) {
 			w := s.Workers[0].Load
 			w.Lanes[1].Full, w.Lanes[0].Blocked = 1, 0.9
 			w.Lanes = append(w.Lanes, &pb.LaneLoad{Stage: 2, Full: 0.95, Busy: 0.1, Blocked: 0.9, Hi: 1 << 32})
 			s.Workers[0].LaneStill = append(s.Workers[0].LaneStill, 0)
-		}, nil, []string{"the queue of stage 2 at w0 is full: partitions from hash 0 work for 10 % of the time, and wait for room behind them for 90 %"}},
+		}, nil, []string{"the queue of stage 2 at w0 is full: the lane of partitions from hash 0 works for 10 % of the time, and waits for room behind it for 90 %"}},
 		"sources wait for room": {func(s *Status) { s.Workers[0].Load.Lanes[0].Blocked = 0.7 }, nil,
 			[]string{"the sources at w0 wait for room behind them for 70 % of the time"}},
 		"sources are throttled": {func(s *Status) { s.Workers[0].Load.Lanes[0].Busy, s.Workers[0].Load.Lanes[0].Throttled = 1, 0.97 }, nil,
