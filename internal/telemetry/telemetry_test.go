@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +78,16 @@ func TestNamesStay(t *testing.T) {
 			t.Errorf("there is no %s", name)
 		}
 	}
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name := range seen {
+		base, _, _ := strings.Cut(name, "{")
+		base = strings.TrimSuffix(strings.TrimSuffix(base, "_sum"), "_count")
+		if !strings.Contains(string(doc), "`"+base+"`") {
+			t.Errorf("docs/operations.md does not tell of %s", base)
+		}
 		if !slices.Contains(want, name) {
 			t.Errorf("%s is new: add it to the list, for ever", name)
 		}
