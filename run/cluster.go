@@ -125,6 +125,7 @@ func (r *localRun) ready() error {
 
 // coordinate runs a job's coordinator until the job has finished, ctx ends or it cannot go on.
 func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (Result, error) {
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
@@ -233,6 +234,7 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 // work runs one worker of a job until the job has finished, ctx ends, or it cannot go on. When it loses its coordinator it looks for the next, and
 // keeps what it holds for that one.
 func work(ctx context.Context, job *sabot.Job, o Options, name string, connect dial) error {
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return err
