@@ -137,6 +137,9 @@ func TestWhatTheUserCanMend(t *testing.T) {
 			if sabot.KindOf(err) != sabot.Invalid || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s, %v: %v of kind %s, want %q, kind invalid", what, a, err, sabot.KindOf(err), says)
 			}
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: the error has several lines: %v", what, err)
+			}
 			if err != nil && strings.Contains(err.Error(), key) {
 				t.Errorf("%s: the error shows the key", what)
 			}

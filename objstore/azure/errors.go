@@ -2,7 +2,9 @@ package azure
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
@@ -24,13 +26,13 @@ func (store) Answer(err error) gocloud.Answer {
 	case errors.As(err, &response):
 		return answer(response)
 	case errors.As(err, &refused):
-		return gocloud.Answer{Advice: "give credentials: AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_CLIENT_ID and so on, or az login"}
+		return gocloud.Answer{Text: "no credentials were found", Advice: "give credentials: AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY, AZURE_CLIENT_ID and so on, or az login"}
 	}
 	return gocloud.Answer{}
 }
 
 func answer(e *azcore.ResponseError) gocloud.Answer {
-	a := gocloud.Answer{Status: e.StatusCode, Advice: refusal(e)}
+	a := gocloud.Answer{Status: e.StatusCode, Text: strings.TrimSpace(fmt.Sprint(e.StatusCode, " ", e.ErrorCode)), Advice: refusal(e)}
 	if bloberror.Code(e.ErrorCode) == bloberror.BlobAlreadyExists { // Azure's 409 for what is there though it was to be absent
 		a.Status = http.StatusPreconditionFailed
 	}

@@ -51,6 +51,7 @@ type Store interface {
 // Answer is a store's answer to a request that failed.
 type Answer struct {
 	Status int    // of HTTP; 0: there was no answer
+	Text   string // the answer in a few words, where the error has it in many lines; else empty
 	Advice string // what the user can do, where no repetition changes the answer; empty: a repetition may
 }
 
@@ -194,9 +195,9 @@ func (b *Bucket) PutIf(ctx context.Context, key string, body []byte, expected ob
 	case a.Advice != "":
 		return "", b.failed("write "+key, err)
 	case a.Status == http.StatusConflict:
-		return "", fmt.Errorf("write %s: %w: %w", key, objstore.ErrConflict, err)
+		return "", fmt.Errorf("write %s: %w: %w", key, objstore.ErrConflict, b.said(err))
 	}
-	return "", fmt.Errorf("write %s: %w: %w", key, objstore.ErrAmbiguous, err)
+	return "", fmt.Errorf("write %s: %w: %w", key, objstore.ErrAmbiguous, b.said(err))
 }
 
 // List implements objstore.Bucket.
@@ -280,11 +281,19 @@ func (b *Bucket) failed(doing string, err error) error {
 	}
 	switch a := b.store.Answer(err); {
 	case a.Advice != "":
-		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%s in %s: %w: %s", doing, b.name, err, a.Advice))
+		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%s in %s: %w: %s", doing, b.name, b.said(err), a.Advice))
 	case a.Status == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", doing, objstore.ErrNotFound)
 	}
-	return sabot.WithKind(sabot.Retry, fmt.Errorf("%s in %s: %w", doing, b.name, err))
+	return sabot.WithKind(sabot.Retry, fmt.Errorf("%s in %s: %w", doing, b.name, b.said(err)))
+}
+
+// said returns an error in a few words.
+func (b *Bucket) said(err error) error {
+	if text := b.store.Answer(err).Text; text != "" {
+		return errors.New(text)
+	}
+	return err
 }
 
 // Do does something else with the store, under the same rules; the error says what was being done.
