@@ -102,6 +102,9 @@ func (b *Bucket) read(ctx context.Context, k string, off, n int64) (body []byte,
 		if err != nil {
 			return err
 		}
+		if r.Size() < 0 { // the store unpacks it on the way
+			return errors.Join(errors.New("the object has a content encoding, so its size is not known"), r.Close())
+		}
 		want := max(r.Size()-off, 0) // Size is that of the object
 		if n >= 0 {
 			want = min(want, n)
