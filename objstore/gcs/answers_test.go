@@ -32,6 +32,11 @@ func answering(t *testing.T, answers ...int) (b *gcs.Bucket, requests *atomic.In
 			w.Header().Set("X-Goog-Generation", "7")
 			w.Header().Set("Content-Length", "4")
 			fmt.Fprint(w, "bo")
+		case status == unpacked:
+			w.Header().Set("X-Goog-Generation", "7")
+			w.Header().Set("X-Goog-Stored-Content-Encoding", "gzip")
+			w.(http.Flusher).Flush() // so that no length is told
+			fmt.Fprint(w, "body")
 		case status == http.StatusOK && r.Method == http.MethodGet:
 			w.Header().Set("X-Goog-Generation", "7")
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader("body"))
@@ -53,7 +58,11 @@ func answering(t *testing.T, answers ...int) (b *gcs.Bucket, requests *atomic.In
 	return b, requests
 }
 
-const half = 2 // of a body, which breaks off there
+// Answers that are no status: a body that breaks off, and one that the store has unpacked.
+const (
+	half = iota + 2
+	unpacked
+)
 
 // A conditional write is sent once, whatever the answer: who repeats it blindly may take its own first effect for somebody else's.
 func TestConditionalWritesAreSentOnce(t *testing.T) {
@@ -110,6 +119,14 @@ func TestOtherRequestsAreRepeated(t *testing.T) {
 	b, requests := answering(t, half, 200)
 	if body, _, err := b.Get(t.Context(), "k"); err != nil || string(body) != "body" || requests.Load() != 2 {
 		t.Errorf("a body that breaks off: %q, %v after %d requests, want it whole at the second", body, err, requests.Load())
+	}
+}
+
+// What has no known size is not taken for empty.
+func TestUnpackedObjects(t *testing.T) {
+	b, _ := answering(t, unpacked)
+	if body, _, err := b.Get(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "content encoding") {
+		t.Errorf("%q, %v, want an error", body, err)
 	}
 }
 
