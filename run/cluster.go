@@ -80,6 +80,7 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 // coordinate runs a job's coordinator until the job has finished, ctx ends or it cannot go on.
 func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (Result, error) {
 	o.role = coordinates
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
@@ -194,6 +195,7 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 // keeps what it holds for that one.
 func work(ctx context.Context, job *sabot.Job, o Options, name string, connect dial) error {
 	o.role = works
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/sabot-stream/sabot/internal/engine"
 	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/bucketurl"
 	"github.com/sabot-stream/sabot/objstore/lease"
 	"github.com/sabot-stream/sabot/objstore/metered"
 )
@@ -33,19 +34,20 @@ var ErrAborted = errors.New("the run was aborted")
 
 // Options say how a job runs. The zero value runs it in the folder .sabot.
 type Options struct {
-	Bucket          string          // URL; ".sabot" when empty
-	Store           objstore.Bucket // used instead of Bucket when set; the caller closes it
-	As              string          // the job's name, where it is not its own: that of a clone
-	Fresh           bool            // start a new run
-	Checkpoint      time.Duration   // between checkpoints; 1s when 0
-	Partitions      int             // of a new run; 8 when 0; a resumed run must agree
-	Retain          int             // checkpoints kept to fall back to; 3 when 0, none below 0
-	RetainEvery     time.Duration   // between two of them; 5m when 0
-	Lanes           int             // goroutines per stage; GOMAXPROCS when 0
-	Rate            int             // most rows per second to read; 0: no limit
-	Lease           time.Duration   // how long a stopped process keeps its job; 5s when 0
-	TakeOver        bool            // take the job over from a live process
-	Wait            bool            // wait for another process to end instead of failing
+	Bucket          string            // URL; ".sabot" when empty
+	Buckets         []objstore.Scheme // stores besides folders, memory and S3, for Bucket and for the job's sources and sinks
+	Store           objstore.Bucket   // used instead of Bucket when set; the caller closes it
+	As              string            // the job's name, where it is not its own: that of a clone
+	Fresh           bool              // start a new run
+	Checkpoint      time.Duration     // between checkpoints; 1s when 0
+	Partitions      int               // of a new run; 8 when 0; a resumed run must agree
+	Retain          int               // checkpoints kept to fall back to; 3 when 0, none below 0
+	RetainEvery     time.Duration     // between two of them; 5m when 0
+	Lanes           int               // goroutines per stage; GOMAXPROCS when 0
+	Rate            int               // most rows per second to read; 0: no limit
+	Lease           time.Duration     // how long a stopped process keeps its job; 5s when 0
+	TakeOver        bool              // take the job over from a live process
+	Wait            bool              // wait for another process to end instead of failing
 	FailOnBadRecord bool
 	Abort           <-chan struct{}   // closed: end at once, without a last checkpoint, as a crash would; may be nil
 	Log             *slog.Logger      // nil: discarded
@@ -105,6 +107,7 @@ func (o *Options) defaults() error {
 // Run runs a job until its input has ended and all its output is published. When ctx ends before that, it takes a last checkpoint and returns
 // context.Cause(ctx). The Result is filled as far as it is known, also with an error. Errors carry a sabot.Kind.
 func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
