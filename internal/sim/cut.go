@@ -38,9 +38,9 @@ func (g *group) cut(c *pb.Cut) {
 	}
 	g.hold = c.Hold
 	if again {
-		f := g.ledger.Again(c.Cut, g.w.name(), g.w.name)
+		f := g.ledger.Again(c.Cut, g.j.name(), g.j.name)
 		g.file = &filing{f.Report, f.Bodies, f.Keys()}
-		g.w.stats["filed again"]++
+		g.j.stats["filed again"]++
 		return
 	}
 	g.barrier(c.Cut)
@@ -48,10 +48,10 @@ func (g *group) cut(c *pb.Cut) {
 
 // random is what is new in the name of a pack.
 func (g *group) random() string {
-	if g.w.rules[ReuseNames] {
+	if g.j.rules[ReuseNames] {
 		return "same"
 	}
-	return g.w.name()
+	return g.j.name()
 }
 
 // pack writes the rows that are in no pack yet into one of cut n. It belongs to the cut that is taken next.
@@ -88,7 +88,7 @@ func (g *group) packPart(x *pack, p *part, n uint64) {
 		}
 	}
 	ends := slices.Sorted(maps.Keys(buckets))
-	if g.w.rules[MixBuckets] && len(ends) > 1 {
+	if g.j.rules[MixBuckets] && len(ends) > 1 {
 		var all []row
 		for _, end := range ends {
 			all = append(all, buckets[end]...)
@@ -111,7 +111,7 @@ func (g *group) flushEarly() {
 	}
 	if g.put(x.object.Key, x.body) {
 		g.early = append(g.early, x)
-		g.w.stats["early"]++
+		g.j.stats["early"]++
 		return
 	}
 	g.k.drop() // the rows are read again
@@ -120,12 +120,12 @@ func (g *group) flushEarly() {
 
 // put writes an object, and tells whether that succeeded.
 func (g *group) put(key string, body []byte) bool {
-	return (faulty{g.w.bucket, g.w}).Put(g.w.ctx(), key, body) == nil
+	return (faulty{g.j.bucket, g.j}).Put(g.j.ctx(), key, body) == nil
 }
 
 // barrier ends a cut: what it brings is settled here, and written later.
 func (g *group) barrier(n uint64) {
-	r := g.ledger.Begin(n, g.w.name())
+	r := g.ledger.Begin(n, g.j.name())
 	last := g.pack(n)
 	packs := append(slices.Clone(g.early), last)
 	g.early = nil
@@ -150,7 +150,7 @@ func (g *group) barrier(n uint64) {
 	}
 	r.Ended = g.ended()
 	sections := last
-	if g.w.intn(3) == 2 { // sections in an object of their own
+	if g.j.intn(3) == 2 { // sections in an object of their own
 		sections = &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}}
 		packs = append(packs, sections)
 	}
@@ -169,7 +169,7 @@ func (g *group) barrier(n uint64) {
 	g.reportCompactions(r)
 	r.Published, r.Swept = g.published, g.swept
 	g.published, g.swept, g.news = nil, false, false
-	g.w.note("%s cuts %d of group %d: splits %v, ended %v", g.k.name, n, g.id, g.pos, r.Ended)
+	g.j.note("%s cuts %d of group %d: splits %v, ended %v", g.k.name, n, g.id, g.pos, r.Ended)
 }
 
 // exchanges packs what goes to the stages through the bucket, in blocks by hash.
@@ -184,9 +184,9 @@ func (g *group) exchanges(r *pb.Report, x *pack, object uint32) {
 		edges := []uint64{0, checkpoint.HashSpace / 3, checkpoint.HashSpace * 3 / 4, checkpoint.HashSpace}
 		for i := range len(edges) - 1 {
 			var in []row
-			for _, w := range rows {
-				if within(w.hash(stage), edges[i], edges[i+1]) {
-					in = append(in, w)
+			for _, x := range rows {
+				if within(x.hash(stage), edges[i], edges[i+1]) {
+					in = append(in, x)
 				}
 			}
 			if len(in) > 0 {
@@ -216,9 +216,9 @@ func (g *group) outputs(r *pb.Report, x *pack, object uint32) {
 			ro.Sections = []*pb.Section{{Object: object, Offset: int64(len(x.body)), Length: int64(len(b)), Rows: int64(len(p.out))}}
 			x.body = append(x.body, b...)
 		}
-		ro.Close = open && (r.Ended || g.w.intn(3) == 2)
-		if g.w.rules[EarlyPublish] && ro.Close && ro.Schema != nil {
-			g.w.publish(g.root.Run, ro.Key, p.out)
+		ro.Close = open && (r.Ended || g.j.intn(3) == 2)
+		if g.j.rules[EarlyPublish] && ro.Close && ro.Schema != nil {
+			g.j.publish(g.root.Run, ro.Key, p.out)
 		}
 		p.out = nil
 		if ro.Close {
@@ -259,25 +259,25 @@ func (g *group) upload() {
 func (g *group) publish() {
 	for _, o := range g.root.Outputs {
 		key := &pb.OutputKey{Sink: o.Sink, Range: o.Range, Number: o.Number}
-		id := g.w.outputName(g.root.Run, key)
-		if !o.Closed || o.Group != g.id || g.done[id] || g.w.intn(3) == 2 {
+		id := g.j.outputName(g.root.Run, key)
+		if !o.Closed || o.Group != g.id || g.done[id] || g.j.intn(3) == 2 {
 			continue
 		}
 		var rows []row
 		for _, s := range o.Sections {
-			b, err := g.w.bucket.GetRange(g.w.ctx(), g.root.Objects[s.Object].Key, s.Offset, s.Length)
+			b, err := g.j.bucket.GetRange(g.j.ctx(), g.root.Objects[s.Object].Key, s.Offset, s.Length)
 			if err != nil {
 				return // published by another, and collected: this group is behind
 			}
 			rows = append(rows, decode(b)...)
 		}
 		g.done[id] = true
-		g.w.publish(g.root.Run, key, rows)
+		g.j.publish(g.root.Run, key, rows)
 		g.published = append(g.published, key)
 	}
 	if owners := checkpoint.Owners(g.root); len(g.root.OldRuns) > 0 && len(owners) > 0 && owners[0] == g.id && !g.done["sweep"] {
 		g.done["sweep"] = true
-		g.w.removeRuns(g.root.OldRuns)
+		g.j.removeRuns(g.root.OldRuns)
 		g.swept = true
 	}
 }
@@ -298,7 +298,7 @@ func (g *group) compact() {
 	var rows []row
 	var table string
 	for _, r := range k.Inputs {
-		b, err := g.w.bucket.GetRange(g.w.ctx(), t.Objects[r.Object].Key, r.Offset, r.Length)
+		b, err := g.j.bucket.GetRange(g.j.ctx(), t.Objects[r.Object].Key, r.Offset, r.Length)
 		if err != nil {
 			return
 		}
@@ -317,7 +317,7 @@ func (g *group) compact() {
 	done := &pb.CompactionTask{Compaction: c, Objects: slices.Clone(t.Objects)}
 	if len(rows) > 0 {
 		b := encode(rows)
-		key := paths.Pack(k.Term, k.Cut, g.random())
+		key := g.j.paths.Pack(k.Term, k.Cut, g.random())
 		if !g.put(key, b) {
 			return
 		}

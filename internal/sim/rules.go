@@ -28,5 +28,7 @@ const (
 	ReuseNames     = "new names"                     // packs of a cut have one name
 	KeepNumbers    = "new numbers after going back"  // outputs that were open keep their number
 	KeepGeneration = "generations after going back"  // restored groups have the generations of the copy
+	MixLanes       = "lanes of one watermark"        // a group's partitions share the lowest of their watermarks
+	NoNonce        = "nonce"                         // equal roots are equal bytes, and have one version
 	EagerWatermark = "watermark after its rows"      // a watermark is passed on before the rows of its root are read
 )

@@ -13,7 +13,7 @@ import (
 
 // fold is checkpoint.Fold without the rules that the history does without.
 func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
-	off, g := c.w.rules, checkpoint.GroupOf(root, r.Group)
+	off, g := c.j.rules, checkpoint.GroupOf(root, r.Group)
 	if g == nil {
 		return checkpoint.Fold(root, r)
 	}
@@ -40,14 +40,14 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 	root.Term, root.Floor = term, floor
 	if out.Reason != checkpoint.Folded {
 		g.Since = since
-		c.w.stats["refused"]++
-		c.w.note("refused cut %d of group %d: %s", r.Cut, r.Group, out)
+		c.j.stats["refused"]++
+		c.j.note("refused cut %d of group %d: %s", r.Cut, r.Group, out)
 		return out
 	}
 	g.Since = since
-	c.w.note("folded cut %d of group %d", r.Cut, r.Group)
+	c.j.note("folded cut %d of group %d", r.Cut, r.Group)
 	if len(r.Compactions) > 0 && len(root.Objects) != before {
-		c.w.stats["compactions folded"]++
+		c.j.stats["compactions folded"]++
 	}
 	if off[DropEarly] {
 		c.dropOutputs(root)
@@ -57,7 +57,7 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 
 // compactions lets compactions through that Fold would drop.
 func (c *coordinator) compactions(root *pb.Root, x *pb.Report) {
-	off := c.w.rules
+	off := c.j.rules
 	if !off[AppendCompact] && !off[NoInputCheck] {
 		return
 	}
@@ -114,7 +114,7 @@ func dropInputs(root *pb.Root, x *pb.Report, k *pb.Compaction) (gone int) {
 func (c *coordinator) dropOutputs(root *pb.Root) {
 	var kept []*pb.Output
 	for _, o := range root.Outputs {
-		if !o.Closed || c.w.intn(3) > 0 {
+		if !o.Closed || c.j.intn(3) > 0 {
 			kept = append(kept, o)
 		}
 	}
@@ -123,34 +123,34 @@ func (c *coordinator) dropOutputs(root *pb.Root) {
 
 // finishEarly marks a root as finished that is not.
 func (c *coordinator) finishEarly(body *pb.Root) {
-	if c.w.rules[FinishEarly] && body.Ended && body.FinishedUs == 0 {
-		body.FinishedUs = max(1, c.w.now.UnixMicro())
+	if c.j.rules[FinishEarly] && body.Ended && body.FinishedUs == 0 {
+		body.FinishedUs = max(1, c.j.now.UnixMicro())
 	}
 }
 
 // commit is Store.Commit without the rules that the history does without.
 func (c *coordinator) commit(body *pb.Root, expected objstore.Version) (objstore.Version, error) {
-	ctx, off := context.Background(), c.w.rules
+	ctx, off := context.Background(), c.j.rules
 	if !off[AmbiguousDone] && !off[RebaseOn412] {
 		return c.store.Commit(ctx, body, expected)
 	}
-	body.Nonce = c.w.name()
+	body.Nonce = c.j.name()
 	b, err := checkpoint.EncodeRoot(body)
 	if err != nil {
 		return "", err
 	}
 	for range 50 {
-		v, err := c.store.Bucket.PutIf(ctx, current, b, expected)
+		v, err := c.store.Bucket.PutIf(ctx, c.j.paths.Current(), b, expected)
 		switch {
 		case err == nil:
 			return v, nil
 		case off[AmbiguousDone] && errors.Is(err, objstore.ErrAmbiguous):
-			_, at, err := c.w.bucket.Get(ctx, current)
+			_, at, err := c.j.bucket.Get(ctx, c.j.paths.Current())
 			return at, err
 		case off[AmbiguousDone] && errors.Is(err, objstore.ErrPrecondition):
 			return "", err
 		case errors.Is(err, objstore.ErrPrecondition):
-			if _, expected, err = c.w.bucket.Get(ctx, current); err != nil {
+			if _, expected, err = c.j.bucket.Get(ctx, c.j.paths.Current()); err != nil {
 				return "", err
 			}
 		}
@@ -163,4 +163,32 @@ func pinnedOnly(root *pb.Root) []string {
 	c := proto.Clone(root).(*pb.Root)
 	checkpoint.DropPins(c, func(*pb.Pin) bool { return true })
 	return checkpoint.Collectable(c, checkpoint.Garbage(root, c))
+}
+
+// sameContent returns the version that a write has to expect. Where versions are made of the content alone and nothing makes a body unique, that of equal
+// bytes is as good.
+func (j *job) sameContent(key string, expected objstore.Version) objstore.Version {
+	if !j.rules[NoNonce] || key != j.paths.Current() {
+		return expected
+	}
+	b, at, err := j.bucket.Get(context.Background(), key)
+	if err != nil {
+		return expected
+	}
+	root, err := checkpoint.DecodeRoot(b)
+	if err != nil {
+		return expected
+	}
+	root.Nonce, root.CommittedUs = "", 0
+	if b, err = proto.Marshal(root); err != nil {
+		return expected
+	}
+	if j.contents == nil {
+		j.contents = map[objstore.Version]string{}
+	}
+	j.contents[at] = string(b)
+	if j.contents[expected] == string(b) {
+		return at
+	}
+	return expected
 }
