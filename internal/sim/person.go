@@ -20,6 +20,8 @@ type person struct {
 	restores   int
 	copied     *pb.Root // a copy that is written before its pin: that rule is off
 	names      int
+	cloning    *cloning // under way
+	twin       *job     // the clone that was made; nil: none was
 }
 
 // turn does one thing, rarely.
@@ -30,6 +32,10 @@ func (p *person) turn() {
 	}
 	p.busy = true
 	defer func() { p.busy = false }()
+	if p.cloning != nil {
+		p.cloned()
+		return
+	}
 	switch x := j.intn(9); {
 	case x < 3:
 		p.rescale(1 + j.intn(6))
@@ -37,7 +43,7 @@ func (p *person) turn() {
 		p.savepoint()
 	case x == 5:
 		p.remove()
-	case x == 6:
+	case x == 6 && p.j.origin == nil:
 		p.clone()
 	case x == 7 && p.restores < 2:
 		p.goBack()
@@ -70,25 +76,20 @@ func (p *person) savepoint() {
 	}
 }
 
+// remove takes a pin away; that of a clone only when the clone names nothing of the job any more, as the tool does.
 func (p *person) remove() {
 	j := p.j
-	if c := p.j.leader(); c != nil && len(j.current.Pins) > 0 {
-		_ = c.m.RemovePin(j.current.Pins[j.intn(len(j.current.Pins))].Id, j.now) // of another root, perhaps
+	if c := j.leader(); c != nil && len(j.current.Pins) > 0 {
+		pin := j.current.Pins[j.intn(len(j.current.Pins))]
+		if pin.Kind == pb.PinKind_CLONE {
+			if p.cloning != nil || p.twin == nil || p.twin.current == nil || len(checkpoint.Foreign(p.twin.current)) > 0 {
+				return
+			}
+			j.stats["clones let go"]++
+		}
+		_ = c.m.RemovePin(pin.Id, j.now) // of another root, perhaps
 		c.act()
 		j.stats["pins removed"]++
-	}
-}
-
-func (p *person) clone() {
-	j := p.j
-	for _, pin := range j.current.Pins {
-		if c := p.j.leader(); c != nil && pin.Written && pin.Kind != pb.PinKind_CLONE {
-			p.names++
-			_ = c.m.PinClone(pin.Id, j.name(), fmt.Sprint("clone", p.names), j.now)
-			c.act()
-			j.stats["clones"]++
-			return
-		}
 	}
 }
 

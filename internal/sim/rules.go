@@ -20,6 +20,8 @@ const (
 	RebaseOn412    = "412 deposes"                   // a commit that comes too late goes on top of the other
 	SweepAll       = "term and floor of garbage"     // whatever is not named is deleted
 	NoPins         = "pins"                          // garbage is what no state names
+	NoClonePin     = "pin of a clone"                // a clone begins with what nobody keeps for it
+	ForeignDeletes = "own prefix"                    // a job deletes what it drops, also another's
 	PinAfterCopy   = "pin before copy"               // the copy is written first, then the pin
 	RunlessNames   = "run in output names"           // outputs are named without it
 	EarlyPublish   = "publish after commit"          // outputs are published when they are reported
