@@ -39,7 +39,7 @@ func (p *person) clone() {
 		if j.rules[NoClonePin] {
 			return
 		}
-		if c.over() || c.m.PinClone(pin.Id, p.cloning.pin, "twin", j.now) != nil {
+		if c.over() || c.m.PinClone(pin.Id, p.cloning.pin, "twin", c.now()) != nil {
 			p.cloning = nil // about to end, or the pin is gone
 			return
 		}

@@ -25,9 +25,10 @@ type coordinator struct {
 	conns   []*conn
 	copies  []coord.Copy
 	deletes []string
-	astray  []parcel // reports that come some time later
-	busy    bool     // inside a call
-	frozen  int      // until this step
+	astray  []parcel      // reports that come some time later
+	busy    bool          // inside a call
+	frozen  int           // until this step
+	ahead   time.Duration // of its clock
 	dead    bool
 	ended   bool
 }
@@ -38,7 +39,8 @@ type parcel struct {
 	msg  *pb.FromWorker
 }
 
-func (c *coordinator) over() bool { return c.dead || c.ended }
+func (c *coordinator) over() bool     { return c.dead || c.ended }
+func (c *coordinator) now() time.Time { return c.j.now.Add(c.ahead) }
 
 func newStore(j *job) checkpoint.Store {
 	return checkpoint.Store{Bucket: faulty{j.bucket, j}, Paths: j.paths, Clock: simClock{clock.Real(), j.world}, Patience: time.Minute}
@@ -169,6 +171,10 @@ func (c *coordinator) turn() {
 		j.stats["coordinators killed"]++
 		j.note("the coordinator of term %d dies", c.root.Term)
 		return
+	case j.fault(1500):
+		c.ahead += time.Hour
+		j.stats["clocks that jump"]++
+		j.note("the clock of the coordinator of term %d jumps", c.root.Term)
 	case j.fault(120):
 		c.frozen = j.step + j.intn(600)
 		j.note("the coordinator of term %d freezes", c.root.Term)
@@ -180,7 +186,7 @@ func (c *coordinator) turn() {
 	case x < 9:
 		c.doCommit()
 	case x == 9:
-		c.m.Tick(j.now)
+		c.m.Tick(c.now())
 		c.act()
 	case x == 10:
 		c.writeCopy()
@@ -214,7 +220,7 @@ func (c *coordinator) deliver() {
 	if len(x.toCoord) == 0 {
 		if x.broken {
 			c.conns = slices.Delete(c.conns, at, at+1)
-			c.m.Leave(x.id, j.now)
+			c.m.Leave(x.id, c.now())
 			c.act()
 		}
 		return
@@ -234,7 +240,7 @@ func (c *coordinator) deliver() {
 			j.stats["reports doubled"]++
 		}
 	}
-	c.m.Step(x.id, m, j.now)
+	c.m.Step(x.id, m, c.now())
 	c.act()
 }
 
@@ -245,7 +251,7 @@ func (c *coordinator) arrives() {
 	if c.j.current.Epoch > p.msg.GetReport().Base {
 		c.j.stats["reports late"]++
 	}
-	c.m.Step(p.from, p.msg, c.j.now)
+	c.m.Step(p.from, p.msg, c.now())
 	c.act()
 }
 
@@ -257,16 +263,23 @@ func (c *coordinator) doCommit() {
 	body := c.want
 	c.want, c.busy = nil, true
 	c.finishEarly(body)
+	c.widened(body)
 	v, err := c.commit(body, c.version)
 	c.busy = false
 	if err != nil {
+		if sabot.KindOf(err) == sabot.Fenced && c.j.current.Term == body.Term {
+			c.j.fail("the coordinator of term %d is deposed by a commit of its own", body.Term)
+		}
 		c.m.CommitFailed(err)
 	} else {
+		if c.j.rules[ForeignDeletes] {
+			c.deletes = append(c.deletes, c.foreign(c.root, body)...)
+		}
 		if c.j.rules[NoPins] {
 			c.deletes = append(c.deletes, pinnedOnly(body)...)
 		}
 		c.version, c.root = v, body
-		c.m.CommitDone(c.j.now)
+		c.m.CommitDone(c.now())
 	}
 	c.act()
 }
@@ -280,7 +293,7 @@ func (c *coordinator) writeCopy() {
 	c.busy = true
 	err := c.store.WriteCopy(context.Background(), x.Root, x.Pin)
 	c.busy = false
-	c.m.CopyDone(x.Pin.Id, err, c.j.now)
+	c.m.CopyDone(x.Pin.Id, err, c.now())
 	c.act()
 	c.j.stats["copies"]++
 }

@@ -32,6 +32,9 @@ func (g *group) cut(c *pb.Cut) {
 	if g.file != nil {
 		return
 	}
+	if term, generation := g.ledger.Fence(); g.j.rules[NoAskedUnder] && c.Term == term {
+		c = &pb.Cut{Term: term, Generation: generation, Cut: c.Cut, Hold: c.Hold}
+	}
 	take, again := g.ledger.Asked(c)
 	if !take {
 		return
@@ -54,16 +57,31 @@ func (g *group) random() string {
 	return g.j.name()
 }
 
-// pack writes the rows that are in no pack yet into one of cut n. It belongs to the cut that is taken next.
-func (g *group) pack(n uint64) *pack {
-	x := &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}, refs: map[*part][]*pb.Reference{}}
+// packLimit is the size at which an object is large enough, and what follows goes into another.
+const packLimit = 24
+
+func (g *group) newPack(n uint64) *pack {
+	return &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}, refs: map[*part][]*pb.Reference{}}
+}
+
+// pack writes the rows that are in no pack yet into packs of cut n. They belong to the cut that is taken next.
+func (g *group) pack(n uint64) []*pack {
+	x := g.newPack(n)
+	packs := []*pack{x}
 	for _, stage := range []uint32{1, 2} {
 		for _, p := range g.parts[stage] {
+			if len(x.body) >= packLimit {
+				x = g.newPack(n)
+				packs = append(packs, x)
+			}
 			g.packPart(x, p, n)
 			p.fresh = nil
 		}
 	}
-	return x
+	if len(packs) > 1 {
+		g.j.stats["cuts of several objects"]++
+	}
+	return packs
 }
 
 func (g *group) packPart(x *pack, p *part, n uint64) {
@@ -105,17 +123,22 @@ func (g *group) packPart(x *pack, p *part, n uint64) {
 func (g *group) flushEarly() {
 	g.ledger.Committed(g.root)
 	r := g.ledger.Begin(0, "")
-	x := g.pack(max(r.Base+1, g.root.Floor))
-	if len(x.body) == 0 {
-		return
+	base := r.Base
+	if g.file != nil { // what comes builds on the cut that is being written
+		base = g.file.report.Cut
 	}
-	if g.put(x.object.Key, x.body) {
+	for _, x := range g.pack(max(base+1, g.root.Floor)) {
+		if len(x.body) == 0 {
+			continue
+		}
+		if !g.put(x.object.Key, x.body) {
+			g.k.drop() // the rows are read again
+			g.k.lost()
+			return
+		}
 		g.early = append(g.early, x)
 		g.j.stats["early"]++
-		return
 	}
-	g.k.drop() // the rows are read again
-	g.k.lost()
 }
 
 // put writes an object, and tells whether that succeeded.
@@ -126,8 +149,8 @@ func (g *group) put(key string, body []byte) bool {
 // barrier ends a cut: what it brings is settled here, and written later.
 func (g *group) barrier(n uint64) {
 	r := g.ledger.Begin(n, g.j.name())
-	last := g.pack(n)
-	packs := append(slices.Clone(g.early), last)
+	packs := append(g.early, g.pack(n)...)
+	last := packs[len(packs)-1]
 	g.early = nil
 	for _, stage := range []uint32{1, 2} {
 		for i, p := range g.parts[stage] {
@@ -248,11 +271,24 @@ func (g *group) upload() {
 		}
 		return
 	}
+	if g.j.fault(20) {
+		g.j.stats["cuts too large to keep"]++
+		f.bodies = tooMuch(f.bodies)
+	}
 	g.ledger.Filed(f.report, f.bodies)
 	g.file = nil
 	if g.k.conn != nil {
 		g.k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Report{Report: f.report}})
 	}
+}
+
+// tooMuch adds what makes a cut larger than a ledger keeps.
+func tooMuch(bodies map[string][]byte) map[string][]byte {
+	more, nothing := maps.Clone(bodies), make([]byte, 1<<20)
+	for i := range 257 {
+		more[fmt.Sprint(i)] = nothing
+	}
+	return more
 }
 
 // publish makes visible what the committed root lists.
@@ -303,7 +339,7 @@ func (g *group) compact() {
 			return
 		}
 		for _, x := range decode(b) {
-			if within(x.hash(k.Stage), r.Lo, r.Hi) {
+			if within(x.hash(k.Stage), r.Lo, r.Hi) || g.j.rules[Unclipped] {
 				rows = append(rows, x)
 			}
 		}
@@ -312,7 +348,7 @@ func (g *group) compact() {
 			Lo: r.Lo, Hi: r.Hi})
 	}
 	if table == "last" {
-		rows = g.merged(rows, k.Bottom)
+		rows = g.merged(rows, k.Bottom || g.j.rules[AlwaysBottom])
 	}
 	done := &pb.CompactionTask{Compaction: c, Objects: slices.Clone(t.Objects)}
 	if len(rows) > 0 {
@@ -323,7 +359,7 @@ func (g *group) compact() {
 		}
 		c.Outputs = []*pb.Reference{{Table: table, Object: uint32(len(t.Objects)), Length: int64(len(b)), Rows: int64(len(rows)), Lo: c.Lo, Hi: c.Hi}}
 		done.Objects = append(done.Objects, &pb.Object{Key: key, Size: int64(len(b))})
-	} else if !k.Bottom {
+	} else if !k.Bottom && !g.j.rules[AlwaysBottom] {
 		return
 	}
 	g.results = append(g.results, done)

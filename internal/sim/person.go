@@ -55,7 +55,7 @@ func (p *person) turn() {
 
 func (p *person) rescale(n int) {
 	if c := p.j.leader(); c != nil {
-		if err := c.m.Rescale(n, p.j.now); err == nil {
+		if err := c.m.Rescale(n, c.now()); err == nil {
 			p.j.stats["rescales asked for"]++
 		}
 		c.act()
@@ -70,7 +70,7 @@ func (p *person) savepoint() {
 	}
 	p.names++
 	if c := p.j.leader(); c != nil {
-		_ = c.m.Savepoint(j.name(), fmt.Sprint("s", p.names), j.now) // about to end: then there is none
+		_ = c.m.Savepoint(j.name(), fmt.Sprint("s", p.names), c.now()) // about to end: then there is none
 		c.act()
 		j.stats["savepoints"]++
 	}
@@ -87,7 +87,7 @@ func (p *person) remove() {
 			}
 			j.stats["clones let go"]++
 		}
-		_ = c.m.RemovePin(pin.Id, j.now) // of another root, perhaps
+		_ = c.m.RemovePin(pin.Id, c.now()) // of another root, perhaps
 		c.act()
 		j.stats["pins removed"]++
 	}

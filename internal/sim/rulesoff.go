@@ -3,9 +3,11 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/objstore"
@@ -25,8 +27,19 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 	if off[NoGeneration] {
 		x.Generation = g.Generation
 	}
-	if off[NoGeneration] {
+	if off[NoSince] {
 		g.Since = 0
+	}
+	if off[NoCutID] && x.Base == g.Cut {
+		x.BaseId = g.CutId
+	}
+	if off[NoRun] {
+		x.Run = root.Run
+	}
+	if off[HalfReport] && c.j.intn(4) == 3 {
+		for _, p := range x.Partitions {
+			p.Refs = nil
+		}
 	}
 	if off[NoTerm] {
 		root.Term = x.Term
@@ -41,6 +54,7 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 	if out.Reason != checkpoint.Folded {
 		g.Since = since
 		c.j.stats["refused"]++
+		c.j.stats["refused: "+out.Reason.String()]++
 		c.j.note("refused cut %d of group %d: %s", r.Cut, r.Group, out)
 		return out
 	}
@@ -131,7 +145,10 @@ func (c *coordinator) finishEarly(body *pb.Root) {
 // commit is Store.Commit without the rules that the history does without.
 func (c *coordinator) commit(body *pb.Root, expected objstore.Version) (objstore.Version, error) {
 	ctx, off := context.Background(), c.j.rules
-	if !off[AmbiguousDone] && !off[RebaseOn412] {
+	switch {
+	case off[OtherBytes] || off[OwnNonce]:
+		return c.commitAgain(body, expected)
+	case !off[AmbiguousDone] && !off[RebaseOn412]:
 		return c.store.Commit(ctx, body, expected)
 	}
 	body.Nonce = c.j.name()
@@ -156,6 +173,57 @@ func (c *coordinator) commit(body *pb.Root, expected objstore.Version) (objstore
 		}
 	}
 	return "", objstore.ErrAmbiguous
+}
+
+// commitAgain reads back as Store.Commit does, but may send other bytes the next time, or does not know its own when it sees them.
+func (c *coordinator) commitAgain(body *pb.Root, expected objstore.Version) (objstore.Version, error) {
+	ctx, off := context.Background(), c.j.rules
+	for range 50 {
+		if body.Nonce == "" || off[OtherBytes] {
+			body.Nonce = c.j.name()
+		}
+		b, err := checkpoint.EncodeRoot(body)
+		if err != nil {
+			return "", err
+		}
+		v, err := c.store.Bucket.PutIf(ctx, c.j.paths.Current(), b, expected)
+		if err == nil {
+			return v, nil
+		}
+		now, at, err := c.store.Read(ctx)
+		switch {
+		case err != nil || at == expected:
+			continue
+		case now.Nonce == body.Nonce && !off[OwnNonce]:
+			return at, nil
+		}
+		return "", sabot.WithKind(sabot.Fenced, errors.New("another root is there"))
+	}
+	return "", objstore.ErrAmbiguous
+}
+
+// widened shows of each reference what its partition has of it, where partitions have changed.
+func (c *coordinator) widened(body *pb.Root) {
+	if !c.j.rules[WideClips] || len(stageParts(body, 1)) == len(stageParts(c.root, 1)) {
+		return
+	}
+	for _, st := range body.Stages {
+		for _, p := range st.Partitions {
+			for _, r := range p.Refs {
+				r.Lo, r.Hi = p.Lo, p.Hi
+			}
+		}
+	}
+}
+
+// foreign returns the objects of other jobs that old names and root does not.
+func (c *coordinator) foreign(old, root *pb.Root) (keys []string) {
+	for _, k := range checkpoint.Garbage(old, root) {
+		if !strings.HasPrefix(k, c.j.paths.Prefix()) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // pinnedOnly returns the objects that only pins name.

@@ -17,6 +17,7 @@ type worker struct {
 	busy    bool   // inside a call
 	frozen  int    // until this step
 	leaving bool
+	claims  bool // it has offered its group to a coordinator that has not answered yet
 	gone    bool // it was told to stop, and starts again some time
 }
 
@@ -61,7 +62,9 @@ func (k *worker) turn() {
 		j.stats["drains"]++
 		k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Leave{Leave: &pb.Leave{}}})
 	}
-	if k.g != nil {
+	if k.g != nil && k.claims {
+		k.g.alone()
+	} else if k.g != nil {
 		k.g.turn()
 	} else if j.intn(4) == 0 {
 		k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{}}}) // a sign of life
@@ -112,7 +115,7 @@ func (k *worker) connect() {
 		j.fail("committed root: %v", err)
 		return
 	}
-	if k.g != nil && k.g.root.Run != root.Run {
+	if k.g != nil && k.g.root.Run != root.Run && !j.rules[NoRun] {
 		k.drop()
 	}
 	c := up[j.intn(len(up))]
@@ -124,8 +127,9 @@ func (k *worker) connect() {
 
 func (k *worker) register() {
 	r := &pb.Register{Worker: k.name}
+	k.claims = false
 	if k.g != nil && !k.g.cutting() && len(k.g.early) == 0 { // packs of an earlier term cannot be brought in any more
-		r.Claim = k.g.ledger.Claim(k.g.start)
+		r.Claim, k.claims = k.g.ledger.Claim(k.g.start), true
 	}
 	k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Register{Register: r}})
 }
@@ -136,6 +140,7 @@ func (k *worker) handle(m *pb.ToWorker) {
 	switch m := m.Message.(type) {
 	case *pb.ToWorker_Assignment:
 		a := m.Assignment
+		k.claims = false
 		if !a.GoOn {
 			if j.rules[GoesOn] && g != nil && g.id == a.Group && g.owns(a.Root) {
 				g.ledger = checkpoint.NewLedger(a.Root, g.id)
@@ -154,6 +159,7 @@ func (k *worker) handle(m *pb.ToWorker) {
 		}
 		j.stats["goes on"]++
 		j.note("%s goes on with group %d", k.name, g.id)
+		g.hold = g.hold && j.rules[HoldsOn]
 		g.committed(a.Root)
 	case *pb.ToWorker_Refused:
 		if g == nil || !g.ledger.Last(m.Refused.CutId) {

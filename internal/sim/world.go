@@ -18,6 +18,7 @@ type world struct {
 	now   time.Time
 	step  int
 	quiet bool // no more faults: everything must come to its end
+	mild  int  // how mild: 1 is the roughest
 	calm  bool // no random faults at all: a scenario brings its own
 	depth int
 	bad   string
@@ -34,6 +35,7 @@ type world struct {
 
 func newWorld(c *choices, rules Rules, workers int) *world {
 	w := &world{choices: c, rules: rules, now: time.Unix(1_000_000, 0), bucket: mem.New(), stats: map[string]int{}}
+	w.mild = []int{1, 4, 12, 40}[c.intn(4)]
 	w.newJob("job", workers)
 	return w
 }
@@ -51,8 +53,8 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
-// fault is true once in n, never in the quiet phase.
-func (w *world) fault(n int) bool { return !w.quiet && !w.calm && w.oneIn(n) }
+// fault is true once in n, or less often in a mild history; never in the quiet phase.
+func (w *world) fault(n int) bool { return !w.quiet && !w.calm && w.oneIn(n*w.mild) }
 
 func (w *world) name() string { w.names++; return fmt.Sprintf("x%d", w.names) }
 
