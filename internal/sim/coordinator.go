@@ -166,10 +166,7 @@ func (c *coordinator) turn() {
 	}
 	switch {
 	case j.fault(150):
-		c.dead = true
-		c.hangUp()
-		j.stats["coordinators killed"]++
-		j.note("the coordinator of term %d dies", c.root.Term)
+		c.die()
 		return
 	case j.fault(1500):
 		c.ahead += time.Hour
@@ -199,6 +196,13 @@ func (c *coordinator) turn() {
 	}
 }
 
+func (c *coordinator) die() {
+	c.dead = true
+	c.hangUp()
+	c.j.stats["coordinators killed"]++
+	c.j.note("the coordinator of term %d dies", c.root.Term)
+}
+
 func (c *coordinator) hangUp() {
 	for _, x := range c.conns {
 		x.broken = x.broken || len(x.toWork) == 0 || c.dead
@@ -208,7 +212,7 @@ func (c *coordinator) hangUp() {
 // deliver gives the machine a message, a report sometimes twice.
 func (c *coordinator) deliver() {
 	j := c.j
-	if len(c.astray) > 0 && j.intn(12) == 11 {
+	if len(c.astray) > 0 && !j.plan.holdLate && j.intn(12) == 11 {
 		c.arrives()
 		return
 	}

@@ -293,6 +293,9 @@ func tooMuch(bodies map[string][]byte) map[string][]byte {
 
 // publish makes visible what the committed root lists.
 func (g *group) publish() {
+	if g.j.plan.publish != nil && !g.j.plan.publish(g.k) {
+		return
+	}
 	for _, o := range g.root.Outputs {
 		key := &pb.OutputKey{Sink: o.Sink, Range: o.Range, Number: o.Number}
 		id := g.j.outputName(g.root.Run, key)
@@ -325,6 +328,9 @@ func (g *group) compact() {
 		return
 	}
 	t := g.tasks[0]
+	if g.j.plan.compact != nil && !g.j.plan.compact(g.k, t) {
+		return
+	}
 	g.tasks = g.tasks[1:]
 	k := t.Compaction
 	if k.Term != term {

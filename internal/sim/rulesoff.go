@@ -48,7 +48,7 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 		root.Floor = 0
 	}
 	c.compactions(root, x)
-	before := len(root.Objects)
+	before, epoch := len(root.Objects), root.Epoch
 	out := checkpoint.Fold(root, x)
 	root.Term, root.Floor = term, floor
 	if out.Reason != checkpoint.Folded {
@@ -62,6 +62,12 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 	c.j.note("folded cut %d of group %d", r.Cut, r.Group)
 	if len(r.Compactions) > 0 && len(root.Objects) != before {
 		c.j.stats["compactions folded"]++
+	}
+	if len(r.Compactions) > 0 && len(out.Dropped) > 0 {
+		c.j.stats["compactions too late"]++
+	}
+	if r.Cut < epoch {
+		c.j.stats["folded below the epoch"]++
 	}
 	if off[DropEarly] {
 		c.dropOutputs(root)
@@ -199,7 +205,7 @@ func (c *coordinator) commitAgain(body *pb.Root, expected objstore.Version) (obj
 		}
 		return "", sabot.WithKind(sabot.Fenced, errors.New("another root is there"))
 	}
-	return "", objstore.ErrAmbiguous
+	return "", sabot.WithKind(sabot.Retry, objstore.ErrAmbiguous)
 }
 
 // widened shows of each reference what its partition has of it, where partitions have changed.

@@ -79,14 +79,19 @@ func (w *world) others(n int) {
 	}
 	w.depth++
 	defer func() { w.depth-- }()
-	if len(w.late) > 0 && w.intn(4) == 0 {
-		f := w.late[0]
-		w.late = w.late[1:]
-		f()
+	if len(w.late) > 0 && !w.plan.holdLate && w.intn(4) == 0 {
+		w.comesLate()
 	}
 	for range w.intn(n + 1) {
 		w.turn()
 	}
+}
+
+// comesLate lets a request take effect at last.
+func (w *world) comesLate() {
+	f := w.late[0]
+	w.late = w.late[1:]
+	f()
 }
 
 // turn lets one actor do one thing.
@@ -109,13 +114,17 @@ func (w *world) turn() {
 
 // run lets a history happen: so many steps of anything, and then whatever it takes to end.
 func (w *world) run(steps int) {
-	for w.step = 0; w.step < steps+20000 && w.bad == ""; w.step++ {
-		if w.step == steps {
-			w.settle()
-		}
-		if w.quiet && w.ended() {
-			break
-		}
+	for w.step = 0; w.step < steps && w.bad == ""; w.step++ {
+		w.turn()
+	}
+	w.end()
+}
+
+// end lets everything come to its end without faults, and looks at what is left.
+func (w *world) end() {
+	w.settle()
+	for n := 0; n < 20000 && w.bad == "" && !w.ended(); n++ {
+		w.step++
 		w.turn()
 	}
 	w.depth = 99 // nobody does anything any more
