@@ -173,7 +173,7 @@ func (c *coordinator) turn() {
 		j.stats["clocks that jump"]++
 		j.note("the clock of the coordinator of term %d jumps", c.root.Term)
 	case j.fault(120):
-		c.frozen = j.step + j.intn(600)
+		c.frozen = j.step + j.intn(24000/j.pace)
 		j.note("the coordinator of term %d freezes", c.root.Term)
 		return
 	}

@@ -33,7 +33,7 @@ const (
 // run plays the scenario, and returns what has gone wrong.
 func (sc scenario) run(seed int64, rules Rules) Outcome {
 	w := newWorld(&choices{fair: rand.New(rand.NewSource(seed))}, rules, sc.workers)
-	w.calm, w.trace = true, []string{}
+	w.calm, w.pace, w.trace = true, 12, []string{}
 	s := &script{w.jobs[0]}
 	func() {
 		defer func() {
@@ -200,5 +200,6 @@ func scenarios() (all []scenario) {
 	all = append(all, workerScenarios()...)
 	all = append(all, commitScenarios()...)
 
-	return all
+	all = append(all, stateScenarios()...)
+	return append(all, pinScenarios()...)
 }

@@ -34,7 +34,7 @@ func (k *worker) turn() {
 		k.crash()
 		return
 	case j.fault(400):
-		k.frozen = j.step + j.intn(600)
+		k.frozen = j.step + j.intn(24000/j.pace)
 		j.note("%s freezes", k.name)
 		return
 	case k.gone:

@@ -18,6 +18,7 @@ type world struct {
 	now   time.Time
 	step  int
 	quiet bool // no more faults: everything must come to its end
+	pace  int  // milliseconds that a turn takes at most
 	mild  int  // how mild: 1 is the roughest
 	calm  bool // no random faults at all: a scenario brings its own
 	depth int
@@ -35,7 +36,8 @@ type world struct {
 
 func newWorld(c *choices, rules Rules, workers int) *world {
 	w := &world{choices: c, rules: rules, now: time.Unix(1_000_000, 0), bucket: mem.New(), stats: map[string]int{}}
-	w.mild = []int{1, 4, 12, 40}[c.intn(4)]
+	x := c.intn(4)
+	w.mild, w.pace = []int{1, 4, 12, 40}[x], []int{40, 20, 12, 12}[x]
 	w.newJob("job", workers)
 	return w
 }
@@ -96,7 +98,7 @@ func (w *world) comesLate() {
 
 // turn lets one actor do one thing.
 func (w *world) turn() {
-	w.now = w.now.Add(time.Duration(w.intn(40)) * time.Millisecond)
+	w.now = w.now.Add(time.Duration(w.intn(w.pace)) * time.Millisecond)
 	if w.fault(3000) {
 		w.now = w.now.Add(time.Hour)
 		w.note("the clock jumps by an hour")
