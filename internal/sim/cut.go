@@ -121,6 +121,9 @@ func (g *group) packPart(x *pack, p *part, n uint64) {
 
 // flushEarly writes what there is before a cut is asked for.
 func (g *group) flushEarly() {
+	if g.ledger.Waits() { // the numbers of what comes are not known yet
+		return
+	}
 	g.ledger.Committed(g.root)
 	r := g.ledger.Begin(0, "")
 	base := r.Base

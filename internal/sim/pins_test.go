@@ -17,9 +17,10 @@ func pinScenarios() []scenario {
 			s.shared()
 			pin := s.savepoint()
 			var only []string
-			s.until("it alone keeps something", func() bool { only = s.keptBy(pin); return len(only) > 0 })
-			s.sees("swept")
+			s.untilCommit("it alone keeps something", func() bool { only = s.keptBy(pin); return len(only) > 0 })
 			c := s.leads("a coordinator", func(*coordinator) bool { return true })
+			c.sweep()
+			s.until("all garbage is deleted", func() bool { return len(c.deletes) == 0 })
 			s.must("it is to be removed", c.m.RemovePin(pin, c.now()) == nil)
 			c.act()
 			s.until("what it alone kept is deleted", func() bool { return !slices.ContainsFunc(only, s.exists) })
@@ -28,7 +29,7 @@ func pinScenarios() []scenario {
 			s.slow()
 			s.shared()
 			pin := s.savepoint()
-			s.until("it alone keeps something", func() bool { return len(s.keptBy(pin)) > 0 })
+			s.untilCommit("it alone keeps something", func() bool { return len(s.keptBy(pin)) > 0 })
 			s.after(s.person.goBack, "went back")
 			s.sees("published")
 		}},
@@ -38,22 +39,28 @@ func pinScenarios() []scenario {
 			s.savepoint()
 			r := s.frozenReport()
 			s.after(s.person.goBack, "went back")
-			s.comesToNext(r, "refused: another term")
+			s.comesToNext(r, "report refused")
 		}},
 		{"clone against garbage collection", 3, func(s *script) {
 			s.slow()
 			s.shared()
 			pin := s.savepoint()
 			twin := s.clone()
+			for _, k := range twin.workers {
+				k.frozen = forGood
+			}
 			held := s.current.Pins[len(s.current.Pins)-1].Id
 			c := s.leads("a coordinator", func(*coordinator) bool { return true })
 			s.must("the savepoint is to be removed", c.m.RemovePin(pin, c.now()) == nil)
 			c.act()
-			s.until("the clone reads what only its pin keeps", func() bool {
+			s.untilCommit("the clone names what only its pin keeps", func() bool {
 				mine := s.keptBy(held)
 				return slices.ContainsFunc(checkpoint.Foreign(twin.current), func(key string) bool { return slices.Contains(mine, key) })
 			})
 			s.must("the clone's pin stays", checkpoint.PinOf(s.current, held) != nil)
+			for _, k := range twin.workers {
+				k.frozen = 0
+			}
 			s.until("both run on", func() bool { return twin.current.Term > 1 && twin.current.Epoch > twin.origin.root.Epoch+2 })
 		}},
 		{"clone compacts, drops what is another's, and leaves it there", 3, func(s *script) {
@@ -62,7 +69,7 @@ func pinScenarios() []scenario {
 			s.savepoint()
 			twin := s.clone()
 			foreign := checkpoint.Foreign(twin.current)
-			s.until("the clone has dropped something", func() bool { return len(checkpoint.Foreign(twin.current)) < len(foreign) })
+			s.untilCommit("the clone has dropped something", func() bool { return len(checkpoint.Foreign(twin.current)) < len(foreign) })
 			s.commits(6)
 			s.must("it is still there", !slices.ContainsFunc(foreign, func(key string) bool { return !s.exists(key) }))
 		}},
@@ -82,7 +89,7 @@ func pinScenarios() []scenario {
 			s.shared()
 			r := s.frozenReport()
 			s.fresh()
-			s.comesToNext(r, "refused: another term")
+			s.comesToNext(r, "report refused")
 		}},
 	}
 }

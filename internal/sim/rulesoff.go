@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -63,8 +64,10 @@ func (c *coordinator) fold(root *pb.Root, r *pb.Report) checkpoint.FoldOutcome {
 	if len(r.Compactions) > 0 && len(root.Objects) != before {
 		c.j.stats["compactions folded"]++
 	}
-	if len(r.Compactions) > 0 && len(out.Dropped) > 0 {
-		c.j.stats["compactions too late"]++
+	for _, k := range r.Compactions {
+		if len(k.Outputs) > 0 && slices.Contains(out.Dropped, r.Objects[k.Outputs[0].Object].Key) {
+			c.j.stats["compactions too late"]++
+		}
 	}
 	if r.Cut < epoch {
 		c.j.stats["folded below the epoch"]++

@@ -64,6 +64,18 @@ func (s *script) until(what string, holds func() bool) {
 	s.must(what, false)
 }
 
+// untilCommit is until for what only a commit changes.
+func (s *script) untilCommit(what string, holds func() bool) {
+	was := -1
+	s.until(what, func() bool {
+		if s.stats["commits"] == was {
+			return false
+		}
+		was = s.stats["commits"]
+		return holds()
+	})
+}
+
 // must ends the script when it is not where it should be.
 func (s *script) must(what string, holds bool) {
 	if !holds {

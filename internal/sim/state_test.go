@@ -56,12 +56,12 @@ func stateScenarios() []scenario {
 		}},
 		{"a tombstone's segment is split, compacted on one side, merged", 2, func(s *script) {
 			s.slow()
-			s.until("rows that delete lie in a segment", func() bool { return s.current != nil && len(s.tombstones(0, checkpoint.HashSpace)) > 0 })
+			s.untilCommit("rows that delete lie in a segment", func() bool { return s.current != nil && len(s.tombstones(0, checkpoint.HashSpace)) > 0 })
 			s.plan.compact = func(_ *worker, t *pb.CompactionTask) bool { // the lower halves only
 				return slices.ContainsFunc(checkpoint.Partitions(3), func(p *pb.Partition) bool { return p.Lo == t.Compaction.Lo })
 			}
 			s.rescale(6, nil)
-			s.until("one side is compacted", func() bool { return s.oneSided() != nil })
+			s.untilCommit("one side is compacted", func() bool { return s.oneSided() != nil })
 			seg := s.oneSided()
 			s.rescale(3, nil)
 			s.must("the united partition shows half of the segment", slices.ContainsFunc(stageParts(s.current, 1), func(p *pb.Partition) bool {
@@ -75,12 +75,21 @@ func stateScenarios() []scenario {
 		{"partitions of different watermarks come to one worker", 3, func(s *script) {
 			s.slow()
 			s.shared()
-			s.commits(4)
-			s.workers[0].frozen = forGood
+			mark := func(k *worker) int64 { return least(k.g.own(s.current, 2)) }
+			k := s.worker("a worker has rows to read before its watermark rises", func(k *worker) bool {
+				return mark(k) < least(stageParts(s.current, 1)) && slices.ContainsFunc(s.current.Exchanges, func(e *pb.Exchange) bool {
+					return e.Stage == 2 && slices.ContainsFunc(k.g.own(s.current, 2), func(p *pb.Partition) bool { return !checkpoint.HasRead(p, e) })
+				})
+			})
+			k.frozen = forGood
+			s.until("all others are ahead", func() bool {
+				return !slices.ContainsFunc(stageParts(s.current, 2), func(p *pb.Partition) bool { return p.Group != k.g.id && p.WatermarkUs <= mark(k) })
+			})
+			k.crash()
 			s.worker("it has partitions of two watermarks", func(k *worker) bool {
 				return slices.ContainsFunc(k.g.parts[2], func(p *part) bool { return p.mark != k.g.parts[2][0].mark })
 			})
-			s.workers[0].frozen = 0
+			k.frozen = 0
 		}},
 	}
 	for _, x := range []struct {
