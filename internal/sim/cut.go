@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,13 +8,6 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
-
-// pack is an object in the making, and what of it lies in which partition.
-type pack struct {
-	object *pb.Object
-	body   []byte
-	refs   map[*part][]*pb.Reference
-}
 
 // filing is a cut under way: objects to be written one by one, and then the report.
 type filing struct {
@@ -55,98 +47,6 @@ func (g *group) random() string {
 		return "same"
 	}
 	return g.j.name()
-}
-
-// packLimit is the size at which an object is large enough, and what follows goes into another.
-const packLimit = 24
-
-func (g *group) newPack(n uint64) *pack {
-	return &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}, refs: map[*part][]*pb.Reference{}}
-}
-
-// pack writes the rows that are in no pack yet into packs of cut n. They belong to the cut that is taken next.
-func (g *group) pack(n uint64) []*pack {
-	x := g.newPack(n)
-	packs := []*pack{x}
-	for _, stage := range []uint32{1, 2} {
-		for _, p := range g.parts[stage] {
-			if len(x.body) >= packLimit {
-				x = g.newPack(n)
-				packs = append(packs, x)
-			}
-			g.packPart(x, p, n)
-			p.fresh = nil
-		}
-	}
-	if len(packs) > 1 {
-		g.j.stats["cuts of several objects"]++
-	}
-	return packs
-}
-
-func (g *group) packPart(x *pack, p *part, n uint64) {
-	add := func(table string, lo, hi int64, rows []row) {
-		if len(rows) == 0 {
-			return
-		}
-		b := encode(rows)
-		x.refs[p] = append(x.refs[p], &pb.Reference{Table: table, Offset: int64(len(x.body)), Length: int64(len(b)), BucketLo: lo, BucketHi: hi, Lo: p.lo, Hi: p.hi,
-			Rows: int64(len(rows)), Cut: n})
-		x.body = append(x.body, b...)
-	}
-	add("all", 0, 0, p.fresh)
-	if p.stage == 1 {
-		add("last", 0, 0, p.fresh)
-		return
-	}
-	buckets := map[int64][]row{}
-	for _, r := range p.fresh {
-		if r.bucket() > p.mark {
-			buckets[r.bucket()] = append(buckets[r.bucket()], r)
-		}
-	}
-	ends := slices.Sorted(maps.Keys(buckets))
-	if g.j.rules[MixBuckets] && len(ends) > 1 {
-		var all []row
-		for _, end := range ends {
-			all = append(all, buckets[end]...)
-		}
-		add("open", ends[0]-width, ends[0], all)
-		return
-	}
-	for _, end := range ends {
-		add("open", end-width, end, buckets[end])
-	}
-}
-
-// flushEarly writes what there is before a cut is asked for.
-func (g *group) flushEarly() {
-	if g.ledger.Waits() { // the numbers of what comes are not known yet
-		return
-	}
-	g.ledger.Committed(g.root)
-	r := g.ledger.Begin(0, "")
-	base := r.Base
-	if g.file != nil { // what comes builds on the cut that is being written
-		base = g.file.report.Cut
-	}
-	for _, x := range g.pack(max(base+1, g.root.Floor)) {
-		if len(x.body) == 0 {
-			continue
-		}
-		if !g.put(x.object.Key, x.body) {
-			g.k.drop() // the rows are read again
-			g.k.lost()
-			return
-		}
-		g.early = append(g.early, x)
-		g.j.stats["early"]++
-	}
-}
-
-// put writes an object, and tells whether that succeeded.
-func (g *group) put(key string, body []byte) bool {
-	return (faulty{g.j.bucket, g.j}).Put(g.j.ctx(), key, body) == nil
 }
 
 // barrier ends a cut: what it brings is settled here, and written later.
@@ -285,15 +185,6 @@ func (g *group) upload() {
 	}
 }
 
-// tooMuch adds what makes a cut larger than a ledger keeps.
-func tooMuch(bodies map[string][]byte) map[string][]byte {
-	more, nothing := maps.Clone(bodies), make([]byte, 1<<20)
-	for i := range 257 {
-		more[fmt.Sprint(i)] = nothing
-	}
-	return more
-}
-
 // publish makes visible what the committed root lists.
 func (g *group) publish() {
 	if g.j.plan.publish != nil && !g.j.plan.publish(g.k) {
@@ -322,83 +213,4 @@ func (g *group) publish() {
 		g.j.removeRuns(g.root.OldRuns)
 		g.swept = true
 	}
-}
-
-// compact runs a task; a missing input ends it.
-func (g *group) compact() {
-	term, _ := g.ledger.Fence()
-	if len(g.tasks) == 0 {
-		return
-	}
-	t := g.tasks[0]
-	if g.j.plan.compact != nil && !g.j.plan.compact(g.k, t) {
-		return
-	}
-	g.tasks = g.tasks[1:]
-	k := t.Compaction
-	if k.Term != term {
-		return
-	}
-	c := &pb.Compaction{Term: k.Term, Cut: k.Cut, Stage: k.Stage, Lo: k.Lo, Hi: k.Hi, Bottom: k.Bottom}
-	var rows []row
-	var table string
-	for _, r := range k.Inputs {
-		b, err := g.j.bucket.GetRange(g.j.ctx(), t.Objects[r.Object].Key, r.Offset, r.Length)
-		if err != nil {
-			return
-		}
-		for _, x := range decode(b) {
-			if within(x.hash(k.Stage), r.Lo, r.Hi) || g.j.rules[Unclipped] {
-				rows = append(rows, x)
-			}
-		}
-		table = r.Table
-		c.Inputs = append(c.Inputs, &pb.Reference{Table: r.Table, Object: r.Object, Offset: r.Offset, Length: r.Length, BucketLo: r.BucketLo, BucketHi: r.BucketHi,
-			Lo: r.Lo, Hi: r.Hi})
-	}
-	if table == "last" {
-		rows = g.merged(rows, k.Bottom || g.j.rules[AlwaysBottom])
-	}
-	done := &pb.CompactionTask{Compaction: c, Objects: slices.Clone(t.Objects)}
-	if len(rows) > 0 {
-		b := encode(rows)
-		key := g.j.paths.Pack(k.Term, k.Cut, g.random())
-		if !g.put(key, b) {
-			return
-		}
-		c.Outputs = []*pb.Reference{{Table: table, Object: uint32(len(t.Objects)), Length: int64(len(b)), Rows: int64(len(rows)), Lo: c.Lo, Hi: c.Hi}}
-		done.Objects = append(done.Objects, &pb.Object{Key: key, Size: int64(len(b))})
-	} else if !k.Bottom && !g.j.rules[AlwaysBottom] {
-		return
-	}
-	g.results = append(g.results, done)
-}
-
-// merged returns the newest row of each key; at the bottom those that delete go too.
-func (g *group) merged(rows []row, bottom bool) (out []row) {
-	last := map[uint32]row{}
-	for _, r := range rows {
-		last[r.key()] = r
-	}
-	for _, r := range last {
-		if !bottom || !r.deletes() {
-			out = append(out, r)
-		}
-	}
-	slices.SortFunc(out, func(a, b row) int { return cmp.Compare(a.key(), b.key()) })
-	return out
-}
-
-func (g *group) reportCompactions(r *pb.Report) {
-	for _, t := range g.results {
-		base := uint32(len(r.Objects))
-		for _, refs := range [][]*pb.Reference{t.Compaction.Inputs, t.Compaction.Outputs} {
-			for _, ref := range refs {
-				ref.Object += base
-			}
-		}
-		r.Objects = append(r.Objects, t.Objects...)
-		r.Compactions = append(r.Compactions, t.Compaction)
-	}
-	g.results = nil
 }
