@@ -263,6 +263,9 @@ func (j *job) final() {
 		j.fail("stuck: %s", j.where())
 		return
 	}
+	if n := len(j.current.Outputs); n > 0 {
+		j.fail("job %s has finished, and %d outputs are not published", j.id, n)
+	}
 	a := auditor{j: j, root: j.current}
 	came := map[row]bool{}
 	for i := range splits * splitRows {

@@ -77,6 +77,7 @@ func (j *job) startCoordinator() {
 		}
 		j.stats["takeovers"]++
 	}
+	checkpoint.Finish(body, j.now) // when the one before has died just then
 	if c.version, err = c.commit(body, version); err != nil {
 		return
 	}

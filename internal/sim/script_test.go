@@ -86,6 +86,16 @@ func (s *script) must(what string, holds bool) {
 	}
 }
 
+// never says that something has gone wrong when it has.
+func (s *script) never(what string, happened bool) {
+	if happened {
+		s.fail("%s", what)
+	}
+	if s.bad != "" {
+		panic(halted{})
+	}
+}
+
 // worker lets the job run until something holds of one of its workers, and returns that.
 func (s *script) worker(what string, holds func(k *worker) bool) (found *worker) {
 	s.until(what, func() bool {

@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
@@ -72,6 +74,35 @@ func stateScenarios() []scenario {
 			s.plan.compact = nil
 			s.sees("compactions folded")
 		}},
+		{"compaction of tombstones above older rows", 2, func(s *script) {
+			s.slow()
+			var only *pb.CompactionTask
+			s.plan.compact = func(_ *worker, t *pb.CompactionTask) bool { return t == only }
+			s.untilCommit("rows that delete are compacted above those of their keys", func() bool {
+				if t := s.aboveOlder(); t != nil {
+					only = t
+				}
+				return s.stats["compactions folded"] > 0
+			})
+		}},
+		{"compaction ends after it was given up, and its output is deleted", 2, func(s *script) {
+			s.plan.rows = func(*worker) bool { return s.intn(30) == 0 }
+			var given *pb.CompactionTask
+			s.plan.compact = func(_ *worker, t *pb.CompactionTask) bool {
+				if given == nil && t.Compaction.Inputs[0].Table == "all" {
+					given = t
+				}
+				return t == given && s.current.Floor > t.Compaction.Cut
+			}
+			s.worker("it is done, with a number below the floor", func(k *worker) bool { return len(k.g.results) > 0 })
+			c := s.leads("a coordinator", func(*coordinator) bool { return true })
+			c.sweep()
+			for _, key := range c.deletes {
+				s.del(key)
+			}
+			c.deletes = nil
+			s.sees("compactions too late")
+		}},
 		{"partitions of different watermarks come to one worker", 3, func(s *script) {
 			s.slow()
 			s.shared()
@@ -125,9 +156,9 @@ func stateScenarios() []scenario {
 				s.slow()
 				s.shared()
 				c := s.leads("a coordinator", func(*coordinator) bool { return true })
-				s.until("partitions are to change", func() bool { return c.m.Rescale(x.n, c.now()) == nil })
+				s.until("partitions are to change", func() bool { return !c.busy && c.m.Rescale(x.n, c.now()) == nil })
 				c.act()
-				s.worker("sources hold", func(k *worker) bool { return k.g.hold && k.g.file == nil })
+				s.until("all is quiet, and they are about to", func() bool { return c.want != nil && len(stageParts(c.want, 1)) == x.n })
 				c.die()
 				s.sees("goes on")
 			}})
@@ -170,6 +201,45 @@ func (s *script) tombstones(lo, hi uint64) map[segmentAt]bool {
 		}
 	}
 	return found
+}
+
+// aboveOlder returns the compaction of the two newest references of some partition's table "last", of which one has a row that deletes and an older one the
+// row that it deletes; nil when there is none. It is given to the worker.
+func (s *script) aboveOlder() *pb.CompactionTask {
+	for _, k := range s.workers {
+		if k.g == nil || k.conn == nil || k.claims {
+			continue
+		}
+		for _, p := range k.g.own(s.current, 1) {
+			refs := slices.DeleteFunc(slices.Clone(p.Refs), func(r *pb.Reference) bool { return r.Table != "last" })
+			n := len(refs) - 2
+			if n < 1 {
+				continue
+			}
+			var older, newer []row
+			for i, r := range refs {
+				rows := auditor{s.job, s.current}.rows(r.Object, r.Offset, r.Length)
+				if i < n {
+					older = append(older, rows...)
+				} else {
+					newer = append(newer, rows...)
+				}
+			}
+			if !slices.ContainsFunc(newer, func(r row) bool { return r.deletes() && slices.Contains(older, r-2) && !slices.Contains(newer, r+2) }) {
+				continue
+			}
+			t := &pb.CompactionTask{Compaction: &pb.Compaction{Term: s.current.Term, Cut: s.current.Epoch + 50, Stage: 1, Lo: p.Lo, Hi: p.Hi}}
+			for i, r := range refs[n:] {
+				in := proto.Clone(r).(*pb.Reference)
+				in.Object = uint32(i)
+				t.Compaction.Inputs = append(t.Compaction.Inputs, in)
+				t.Objects = append(t.Objects, s.current.Objects[r.Object])
+			}
+			k.g.tasks = append([]*pb.CompactionTask{t}, k.g.tasks...)
+			return t
+		}
+	}
+	return nil
 }
 
 // oneSided returns a segment of tombstones that the upper half of a former partition shows, and the lower half has compacted, nil when there is none.
