@@ -207,9 +207,13 @@ func (s *script) gone(k *worker) {
 
 // TestScenarios plays each case by several seeds.
 func TestScenarios(t *testing.T) {
+	n := int64(8)
+	if testing.Short() {
+		n = 2
+	}
 	for _, sc := range scenarios() {
 		t.Run(sc.name, func(t *testing.T) {
-			for seed := range int64(8) {
+			for seed := range n {
 				if o := sc.run(seed, nil); o.Bad != "" {
 					t.Fatalf("seed %d, step %d: %s\n%s", seed, o.Step, o.Bad, strings.Join(o.Trace[max(0, len(o.Trace)-60):], "\n"))
 				}
