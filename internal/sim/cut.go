@@ -31,13 +31,13 @@ func (g *group) cut(c *pb.Cut) {
 	if !take {
 		return
 	}
-	g.hold = c.Hold
 	if again {
 		f := g.ledger.Again(c.Cut, g.j.name(), g.j.name)
 		g.file = &filing{f.Report, f.Bodies, f.Keys()}
 		g.j.stats["filed again"]++
 		return
 	}
+	g.hold = c.Hold
 	g.barrier(c.Cut)
 }
 
