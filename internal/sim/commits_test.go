@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"maps"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sabot-stream/sabot/checkpoint/pb"
@@ -16,6 +19,28 @@ func commitScenarios() []scenario {
 			c.die()
 			s.leads("another leads", func(x *coordinator) bool { return x != c })
 			s.sees("goes on")
+		}},
+		{"coordinator dies, and rows were read since the cut that is filed again", 3, func(s *script) {
+			s.slow()
+			s.shared()
+			c := s.leads("a coordinator", func(*coordinator) bool { return true })
+			var k *worker
+			s.reports(lost, func(r *pb.Report) bool {
+				for _, x := range s.workers {
+					if x.g != nil && x.g.id == r.Group && len(r.Splits) > 0 && !r.Splits[0].Ended {
+						k = x
+						return true
+					}
+				}
+				return false
+			})
+			s.sees("reports lost")
+			s.plan.rows = nil
+			s.until("its group has read all", func() bool {
+				return k.g != nil && k.g.file == nil && !slices.ContainsFunc(slices.Collect(maps.Values(k.g.pos)), func(at int) bool { return at < splitRows })
+			})
+			c.die()
+			s.sees("filed again")
 		}},
 		{"coordinator dies after the CAS and before the answer", 3, func(s *script) {
 			s.shared()

@@ -16,14 +16,13 @@ const (
 
 // plan is what a scenario decides, where otherwise chance does.
 type plan struct {
-	commit     func(j *job, body []byte) fate          // of a conditional write
-	put        func(j *job, key string) fate           // of an object
-	report     func(c *coordinator, r *pb.Report) fate // on its way to a coordinator
-	rows       func(k *worker) bool                    // whether a worker may read rows; nil: it may, and so below
-	publish    func(k *worker) bool                    // whether it may publish
-	compact    func(k *worker, t *pb.CompactionTask) bool
-	nobodyElse bool // leads when the leader is gone
-	holdLate   bool // what is late stays so until the scenario lets it come
+	commit   func(j *job, body []byte) fate          // of a conditional write
+	put      func(j *job, key string) fate           // of an object
+	report   func(c *coordinator, r *pb.Report) fate // on its way to a coordinator
+	rows     func(k *worker) bool                    // whether a worker may read rows; nil: it may, and so below
+	publish  func(k *worker) bool                    // whether it may publish
+	compact  func(k *worker, t *pb.CompactionTask) bool
+	holdLate bool // what is late stays so until the scenario lets it come
 }
 
 // commitFate decides about a conditional write.

@@ -62,7 +62,7 @@ func (j *job) turn() {
 	if j.current != nil && j.current.FinishedUs != 0 {
 		leads = true // nobody is needed any more, but who is there goes on
 	}
-	if !leads && !j.plan.nobodyElse && j.intn(2) == 0 || j.fault(400) {
+	if !leads && j.intn(2) == 0 || j.fault(400) {
 		j.startCoordinator()
 		return
 	}
