@@ -66,6 +66,9 @@ func (m *Machine) cut(w *member, now time.Time) {
 	m.unfolded[m.next] = w.group
 	m.next++
 	m.lastCut, w.marker = now, p.Rows
+	if w.again {
+		w.again, w.marker = false, -1
+	}
 	if p.Ended {
 		w.finals++
 	}
