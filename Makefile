@@ -1,7 +1,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: help run routes test lint fmt build bench minio cluster cluster-kill cluster-scale cluster-down proto clean
+.PHONY: help run routes test lint fmt build bench minio versitygw azurite cluster cluster-kill cluster-scale cluster-down proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,20 @@ minio: .tools/minio ## build the MinIO server for tests and for make cluster (ab
 
 .tools/minio:
 	GOBIN=$(CURDIR)/.tools GOFLAGS=-mod=mod $(GO) install github.com/minio/minio@$(MINIO_VERSION)
+
+VERSITYGW_VERSION = v1.8.0
+AZURITE_VERSION = 3.35.0
+
+versitygw: .tools/versitygw ## build the versitygw server for tests
+
+.tools/versitygw:
+	GOBIN=$(CURDIR)/.tools GOFLAGS=-mod=mod $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+azurite: .tools/azurite/node_modules/.bin/azurite-blob ## install the Azurite emulator for tests; needs Node and npm
+
+.tools/azurite/node_modules/.bin/azurite-blob:
+	mkdir -p .tools/azurite
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .tools/azurite azurite@$(AZURITE_VERSION)
 
 proto: ## generate the messages; needs protoc, protoc-gen-go and protoc-gen-go-grpc
 	protoc --go_out=. --go_opt=module=github.com/sabot-stream/sabot checkpoint/pb/checkpoint.proto

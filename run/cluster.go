@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/sabot-stream/sabot"
@@ -12,10 +13,8 @@ import (
 	"github.com/sabot-stream/sabot/internal/bind"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
-	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
-	"github.com/sabot-stream/sabot/objstore/metered"
 )
 
 // How a cluster treats its workers.
@@ -66,65 +65,22 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 		done = func() { _ = bucket.Close() } // nothing of ours is in it any more
 	}
 	r := &localRun{opt: o, job: job, plan: plan, bucket: bucket, paths: checkpoint.NewPaths(plan.Job)}
-	if o.HTTP != "" {
-		tele := telemetry.New(plan.Job, o.Clock, r.state, r.ready)
-		stop, err := tele.Serve(context.WithoutCancel(ctx), o.HTTP, o.Pprof)
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		r.bucket = metered.Wrap(bucket, o.Clock, tele.Observe)
-		closeBucket := done
-		done = func() {
-			stop()
-			closeBucket()
-		}
+	stop, err := r.observe(ctx)
+	if err != nil {
+		done()
+		return nil, nil, err
 	}
 	r.store = &checkpoint.Store{Bucket: r.bucket, Paths: r.paths, Clock: o.Clock, Log: o.Log}
-	return r, done, nil
-}
-
-// state returns what telemetry tells of this process.
-func (r *localRun) state() telemetry.State {
-	s := telemetry.State{Workers: -1}
-	if d := r.driver.Load(); d != nil {
-		s.Root = d.Root()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if err := d.Do(ctx, func(m *coord.Machine, now time.Time) { s.Workers = len(m.Status(now).Workers) }); err != nil {
-			s.Workers = 0
-		}
-	}
-	if w := r.worker.Load(); w != nil {
-		st, _ := w.Stats() // of nothing, before the first share
-		s.RowsHere, s.Restarts, s.Unsent = st.RowsHere, st.Restarts, st.Unsent
-		if s.Root == nil {
-			s.Root = st.Root
-		}
-	}
-	return s
-}
-
-// ready tells why this process does not take part in its job, nil when it does.
-func (r *localRun) ready() error {
-	if d := r.driver.Load(); d != nil {
-		if d.Root() == nil {
-			return errors.New("the coordinator has not committed its term yet")
-		}
-		return nil
-	}
-	w := r.worker.Load()
-	if w == nil {
-		return errors.New("this process stands by, or looks for the coordinator")
-	}
-	if _, ok := w.Stats(); !ok {
-		return errors.New("the worker has no share yet")
-	}
-	return nil
+	return r, func() {
+		stop()
+		done()
+	}, nil
 }
 
 // coordinate runs a job's coordinator until the job has finished, ctx ends or it cannot go on.
 func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (Result, error) {
+	o.role = coordinates
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
@@ -143,10 +99,14 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 		return before, err
 	}
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Settle: settleTime, Silence: silenceTime,
-		Retain: r.opt.Retain, RetainEvery: r.opt.RetainEvery}, r.store)
+		Retain: r.opt.Retain, RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
 	r.driver.Store(driver)
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	var asides sync.WaitGroup
+	if r.scale != nil {
+		asides.Go(func() { r.scale.run(work, driver) })
+	}
 	ended := make(chan struct{})
 	go r.standDown(ctx, leader, stop, ended)
 	listened := make(chan error, 1)
@@ -162,6 +122,7 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 	cause := context.Cause(work)
 	stop(nil)
 	<-listened
+	asides.Wait()
 	return r.outcome(ctx, last, cause, err)
 }
 
@@ -233,6 +194,8 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 // work runs one worker of a job until the job has finished, ctx ends, or it cannot go on. When it loses its coordinator it looks for the next, and
 // keeps what it holds for that one.
 func work(ctx context.Context, job *sabot.Job, o Options, name string, connect dial) error {
+	o.role = works
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return err
@@ -353,7 +316,8 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 		return err
 	}
 	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Paths: k.paths,
-		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Drain: k.stop})
+		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Observe: k.cutObserver(),
+		Trouble: k.watch.Trouble, Drain: k.stop})
 	k.run = root.Run
 	k.worker.Store(k.w)
 	return nil

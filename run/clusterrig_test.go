@@ -196,13 +196,14 @@ func (p *process) rescale(ctx context.Context, n int) {
 // status shows what a coordinator thinks of its workers.
 func (p *process) status(ctx context.Context) (text string) {
 	if d := p.driver.Load(); d != nil {
-		_ = d.Do(ctx, func(m *coord.Machine, now time.Time) { // one that has ended has nothing to say
-			st := m.Status(now)
-			for _, w := range st.Workers {
-				text += fmt.Sprintf("%+v\n", w)
-			}
-			text += fmt.Sprintln(st.Stuck)
-		})
+		st, err := d.Status(ctx)
+		if err != nil {
+			return "" // one that has ended has nothing to say
+		}
+		for _, w := range st.Workers {
+			text += fmt.Sprintf("%+v\n", w)
+		}
+		text += fmt.Sprintln(st.Why())
 	}
 	return text
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 // Exit codes.
@@ -35,6 +36,7 @@ type Option[P any] func(*mainOptions[P])
 type mainOptions[P any] struct {
 	afterEnd func(context.Context, P, io.Writer) error
 	about    string
+	buckets  []objstore.Scheme
 }
 
 // AfterEnd makes Main call f once the job has ended and all its output is published; also when it had ended before. What f writes follows the
@@ -46,6 +48,12 @@ func AfterEnd[P any](f func(context.Context, P, io.Writer) error) Option[P] {
 // About sets the description that --help shows.
 func About[P any](text string) Option[P] {
 	return func(o *mainOptions[P]) { o.about = text }
+}
+
+// Buckets adds stores whose libraries not every program should carry, such as gcs.Scheme() and azure.Scheme(): for --bucket, and for the sources and
+// sinks of the job. Folders, buckets in memory and S3 are always there.
+func Buckets[P any](schemes ...objstore.Scheme) Option[P] {
+	return func(o *mainOptions[P]) { o.buckets = append(o.buckets, schemes...) }
 }
 
 // flags are the engine's flags: how the job runs. None of them changes results.
@@ -63,7 +71,7 @@ type flags struct {
 	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
 	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
 	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
-	HTTP        string          `help:"Address for /metrics, /livez and /readyz; none when empty." placeholder:"HOST:PORT"`
+	HTTP        string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
 	Pprof       bool            `help:"Serve /debug/pprof there too."`
 	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
 	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
@@ -130,9 +138,9 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 	}
 	switch parsed.Command() {
 	case "coordinator":
-		return executeCoordinator(ctx, cl.Coordinator, cl.Engine, stdout, stderr, build(cl.Params))
+		return executeCoordinator(ctx, cl.Coordinator, cl.Engine.options(stdout, stderr, o.buckets), stdout, stderr, build(cl.Params))
 	case "worker":
-		return executeWorker(ctx, cl.Worker, cl.Engine, stdout, stderr, build(cl.Params))
+		return executeWorker(ctx, cl.Worker, cl.Engine.options(stdout, stderr, o.buckets), stdout, stderr, build(cl.Params))
 	}
 	return execute(ctx, cl, stdout, stderr, build, o)
 }
@@ -175,7 +183,7 @@ func configFile(r io.Reader) (kong.Resolver, error) {
 }
 
 func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Writer, build func(P) *sabot.Job, o mainOptions[P]) int {
-	r := &runner{out: stdout, opt: cl.Engine.options(stdout, stderr)}
+	r := &runner{out: stdout, opt: cl.Engine.options(stdout, stderr, o.buckets)}
 	r.opt.watch = func(ctx context.Context, stats func() (engine.Stats, bool)) {
 		file, ok := stdout.(*os.File)
 		show(ctx, stdout, ok && term.IsTerminal(int(file.Fd())), stats)
@@ -200,11 +208,11 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 }
 
 // options returns the flags as options.
-func (f flags) options(stdout, stderr io.Writer) Options {
+func (f flags) options(stdout, stderr io.Writer, buckets []objstore.Scheme) Options {
 	if f.Retain == 0 {
 		f.Retain = -1
 	}
-	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	return Options{Bucket: f.Bucket, Buckets: buckets, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
 		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
 }

@@ -11,11 +11,14 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/control"
 	"github.com/sabot-stream/sabot/internal/coord"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 type coordinatorFlags struct {
-	Listen   string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
-	Security control.Security `embed:""`
+	Listen     string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
+	MinWorkers int              `help:"Workers that /v1/scaling asks for at least (default ${default})." default:"1" placeholder:"N"`
+	MaxWorkers int              `help:"Workers that /v1/scaling asks for at most; 0: as many as there are partitions." default:"0" placeholder:"N"`
+	Security   control.Security `embed:""`
 }
 
 type workerFlags struct {
@@ -32,33 +35,34 @@ type roleLine[P, R any] struct {
 }
 
 // CoordinatorMain is Main for a program that only coordinates: what Main has as the command coordinator, without that word.
-func CoordinatorMain[P any](about string, build func(P) *sabot.Job) {
+// Schemes are those of Buckets.
+func CoordinatorMain[P any](about string, build func(P) *sabot.Job, schemes ...objstore.Scheme) {
 	ctx, stop := signals()
 	var cl roleLine[P, coordinatorFlags]
 	parsed, code := parse(&cl, os.Args, about, os.Stdout, os.Stderr)
 	if parsed != nil {
-		code = executeCoordinator(ctx, cl.Role, cl.Engine, os.Stdout, os.Stderr, build(cl.Params))
+		code = executeCoordinator(ctx, cl.Role, cl.Engine.options(os.Stdout, os.Stderr, schemes), os.Stdout, os.Stderr, build(cl.Params))
 	}
 	stop()
 	os.Exit(code)
 }
 
 // WorkerMain is Main for a program that only works: what Main has as the command worker, without that word.
-func WorkerMain[P any](about string, build func(P) *sabot.Job) {
+// Schemes are those of Buckets.
+func WorkerMain[P any](about string, build func(P) *sabot.Job, schemes ...objstore.Scheme) {
 	ctx, stop := signals()
 	var cl roleLine[P, workerFlags]
 	parsed, code := parse(&cl, os.Args, about, os.Stdout, os.Stderr)
 	if parsed != nil {
-		code = executeWorker(ctx, cl.Role, cl.Engine, os.Stdout, os.Stderr, build(cl.Params))
+		code = executeWorker(ctx, cl.Role, cl.Engine.options(os.Stdout, os.Stderr, schemes), os.Stdout, os.Stderr, build(cl.Params))
 	}
 	stop()
 	os.Exit(code)
 }
 
 // executeCoordinator runs the coordinator of a job. While another one leads it stands by.
-func executeCoordinator(ctx context.Context, f coordinatorFlags, engine flags, stdout, stderr io.Writer, job *sabot.Job) int {
-	opt := engine.options(stdout, stderr)
-	opt.Wait = true
+func executeCoordinator(ctx context.Context, f coordinatorFlags, opt Options, stdout, stderr io.Writer, job *sabot.Job) int {
+	opt.Wait, opt.MinWorkers, opt.MaxWorkers = true, f.MinWorkers, f.MaxWorkers
 	opt.Notice = func(text string) { opt.Log.Warn(text) }
 	res, err := coordinate(ctx, job, opt, func(ctx context.Context, d *coord.Driver) error {
 		s, err := control.Listen(f.Listen, f.Security, clock.Real())
@@ -85,7 +89,7 @@ func executeCoordinator(ctx context.Context, f coordinatorFlags, engine flags, s
 }
 
 // executeWorker runs a worker of a job.
-func executeWorker(ctx context.Context, f workerFlags, engine flags, stdout, stderr io.Writer, job *sabot.Job) int {
+func executeWorker(ctx context.Context, f workerFlags, opt Options, stdout, stderr io.Writer, job *sabot.Job) int {
 	name := f.Name
 	if name == "" {
 		host, err := os.Hostname()
@@ -94,7 +98,7 @@ func executeWorker(ctx context.Context, f workerFlags, engine flags, stdout, std
 		}
 		name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
-	err := work(ctx, job, engine.options(stdout, stderr), name, func(ctx context.Context) (workerConn, error) {
+	err := work(ctx, job, opt, name, func(ctx context.Context) (workerConn, error) {
 		return control.Connect(ctx, f.Coordinator, f.Security)
 	})
 	var sig signalError

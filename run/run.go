@@ -16,8 +16,11 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/bucketurl"
 	"github.com/sabot-stream/sabot/objstore/lease"
+	"github.com/sabot-stream/sabot/objstore/metered"
 )
 
 // defaultPartitions is the number of keyed partitions of a new run.
@@ -31,26 +34,31 @@ var ErrAborted = errors.New("the run was aborted")
 
 // Options say how a job runs. The zero value runs it in the folder .sabot.
 type Options struct {
-	Bucket          string          // URL; ".sabot" when empty
-	Store           objstore.Bucket // used instead of Bucket when set; the caller closes it
-	As              string          // the job's name, where it is not its own: that of a clone
-	Fresh           bool            // start a new run
-	Checkpoint      time.Duration   // between checkpoints; 1s when 0
-	Partitions      int             // of a new run; 8 when 0; a resumed run must agree
-	Retain          int             // checkpoints kept to fall back to; 3 when 0, none below 0
-	RetainEvery     time.Duration   // between two of them; 5m when 0
-	Lanes           int             // goroutines per stage; GOMAXPROCS when 0
-	Rate            int             // most rows per second to read; 0: no limit
-	Lease           time.Duration   // how long a stopped process keeps its job; 5s when 0
-	TakeOver        bool            // take the job over from a live process
-	Wait            bool            // wait for another process to end instead of failing
+	Bucket          string            // URL; ".sabot" when empty
+	Buckets         []objstore.Scheme // stores besides folders, memory and S3, for Bucket and for the job's sources and sinks
+	Store           objstore.Bucket   // used instead of Bucket when set; the caller closes it
+	As              string            // the job's name, where it is not its own: that of a clone
+	Fresh           bool              // start a new run
+	Checkpoint      time.Duration     // between checkpoints; 1s when 0
+	Partitions      int               // of a new run; 8 when 0; a resumed run must agree
+	Retain          int               // checkpoints kept to fall back to; 3 when 0, none below 0
+	RetainEvery     time.Duration     // between two of them; 5m when 0
+	Lanes           int               // goroutines per stage; GOMAXPROCS when 0
+	Rate            int               // most rows per second to read; 0: no limit
+	Lease           time.Duration     // how long a stopped process keeps its job; 5s when 0
+	TakeOver        bool              // take the job over from a live process
+	Wait            bool              // wait for another process to end instead of failing
 	FailOnBadRecord bool
 	Abort           <-chan struct{}   // closed: end at once, without a last checkpoint, as a crash would; may be nil
 	Log             *slog.Logger      // nil: discarded
 	Clock           clock.Clock       // nil: the wall clock
 	Notice          func(text string) // told what a person should know at the start; nil: nobody
-	HTTP            string            // address for /metrics, /livez and /readyz; empty: none
+	HTTP            string            // address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; empty: none
 	Pprof           bool              // serve /debug/pprof there too
+	MinWorkers      int               // that /v1/scaling asks for at least; 1 when 0
+	MaxWorkers      int               // and at most; as many as there are partitions when 0
+
+	role role
 
 	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
 }
@@ -68,6 +76,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Rate < 0 || o.Lanes < 0 || o.Lanes > 256 {
 		bad = append(bad, errors.New("--rate and --lanes cannot be negative, and --lanes is at most 256"))
+	}
+	if o.MinWorkers < 0 || o.MaxWorkers < 0 || o.MaxWorkers > 0 && o.MaxWorkers < o.MinWorkers {
+		bad = append(bad, errors.New("--min-workers and --max-workers cannot be negative, and the first is at most the second"))
 	}
 	if o.Bucket == "" {
 		o.Bucket = ".sabot"
@@ -96,6 +107,7 @@ func (o *Options) defaults() error {
 // Run runs a job until its input has ended and all its output is published. When ctx ends before that, it takes a last checkpoint and returns
 // context.Cause(ctx). The Result is filled as far as it is known, also with an error. Errors carry a sabot.Kind.
 func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
+	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
 	if err != nil {
 		return Result{}, err
@@ -124,6 +136,10 @@ type localRun struct {
 
 	worker atomic.Pointer[engine.Worker] // that runs; nil: none
 	driver atomic.Pointer[coord.Driver]  // likewise
+
+	watch metered.Watch      // over the bucket
+	tele  *telemetry.Process // nil: nobody is told anything by HTTP
+	scale *autoscale         // nil: nobody asks how many workers the job needs
 }
 
 // lead makes this process the job's only one; nil where no other can be.
@@ -168,9 +184,9 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
-		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
+		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Observe: r.cutObserver(), Trouble: r.watch.Trouble})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
-		RetainEvery: r.opt.RetainEvery}, r.store)
+		RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
 
 	// The job outlives ctx by its last checkpoint.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))

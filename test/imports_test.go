@@ -31,6 +31,9 @@ var allowed = map[string][]string{
 	"objstore/file":       {"objstore", "internal/clock"},
 	"objstore/fault":      {"objstore"},
 	"objstore/s3":         {"objstore", "internal/clock"},
+	"objstore/gcs":        {"objstore", "objstore/internal/gocloud"},
+	"objstore/azure":      {"objstore", "objstore/internal/gocloud"},
+	"objstore/internal":   {"objstore", "internal/clock"},
 	"objstore/lease":      {"objstore", "internal/clock"},
 	"objstore/storetest":  {"objstore"},
 	"objstore/bucketurl":  {"objstore"},
@@ -54,7 +57,7 @@ var allowed = map[string][]string{
 	"internal/exprtext":   {},
 	"internal/sim":        {"checkpoint", "internal/coord", "objstore", "objstore/mem", "internal/clock"},
 	"jobfile":             {"connectors", "internal/exprtext"},
-	"cmd/internal/jobs":   {"examples", "jobfile", "run"},
+	"cmd/internal/jobs":   {"examples", "jobfile", "run", "objstore", "objstore/azure", "objstore/gcs"},
 	"cmd/worker":          {"cmd/internal/jobs", "run"},
 	"cmd/coordinator":     {"cmd/internal/jobs", "run"},
 	"cmd":                 {"checkpoint", "objstore", "internal/clock", "internal/control", "internal/savepoint", "cmd/internal/jobs"},
@@ -145,6 +148,11 @@ func TestHeavyImportsStayInTheirPlace(t *testing.T) {
 		"github.com/google/flatbuffers":          {"objstate/segment"},
 		"github.com/valyala/fastjson":            {"connectors/file"},
 		"github.com/minio/minio-go":              {"objstore/s3", "internal/miniotest"},
+		"gocloud.dev":                            {"objstore/gcs", "objstore/azure", "objstore/internal/gocloud"},
+		"cloud.google.com":                       {"objstore/gcs"},
+		"google.golang.org/api":                  {"objstore/gcs"},
+		"golang.org/x/oauth2":                    {"objstore/gcs"},
+		"github.com/Azure":                       {"objstore/azure"},
 		"google.golang.org/grpc":                 {"internal/control"},
 		"github.com/prometheus":                  {"internal/telemetry"},
 		"github.com/jedib0t/go-pretty":           {"run", "cmd/", "examples/", "connectors/stdout"},
@@ -156,6 +164,23 @@ func TestHeavyImportsStayInTheirPlace(t *testing.T) {
 				if strings.HasPrefix(imp, heavy) && !slices.ContainsFunc(where, func(w string) bool { return strings.HasPrefix(pkg, w) }) {
 					t.Errorf("%s imports %s, which belongs to %v", pkg, imp, where)
 				}
+			}
+		}
+	}
+}
+
+// A job's binary carries the libraries of a heavy store only when it asks for that store.
+func TestHeavyStoresAreOptIn(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./run", "./sabottest", "./connectors/...", "./examples/...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for pkg := range strings.FieldsSeq(string(out)) {
+		for _, heavy := range []string{"gocloud.dev", "cloud.google.com/go", "github.com/Azure/", module + "/objstore/gcs", module + "/objstore/azure"} {
+			if strings.HasPrefix(pkg, heavy) {
+				t.Errorf("%s is in every job", pkg)
 			}
 		}
 	}

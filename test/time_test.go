@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -247,5 +248,32 @@ func TestRowsComeOutAtOnce(t *testing.T) {
 		}()
 		runVirtual(t, job)
 		d.want(t, "3s a, 0s on its way", "6s b, 0s on its way", "9s c, 0s on its way")
+	})
+}
+
+// TestThrottledSplitIsNotIdle: rows that are there and wait for the limit on the rate keep the watermark where it is, for however long.
+func TestThrottledSplitIsNotIdle(t *testing.T) {
+	virtual(t, func(t *testing.T, d *diary) {
+		day := d.began.Truncate(24 * time.Hour)
+		s := &scripted{began: d.began, splits: map[string][]scriptedRow{}}
+		for i := range 4 {
+			s.splits["a"] = append(s.splits["a"], scriptedRow{0, reading{day.Add(time.Duration(i) * time.Hour), "a"}})
+			s.splits["bb"] = append(s.splits["bb"], scriptedRow{0, reading{day.Add(time.Duration(i) * time.Minute), "b"}})
+		}
+		job := windows(d, s, sabot.IdleAfter(100*time.Millisecond))
+		res, err := run.Run(t.Context(), job, run.Options{Store: mem.New(), Lanes: 2, Partitions: 2, Rate: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(d.began); took < 6*time.Second {
+			t.Errorf("8 rows at a row per second took %s", took)
+		}
+		if res.Late != 0 {
+			t.Errorf("%d rows came late", res.Late)
+		}
+		for i, e := range d.entries {
+			_, d.entries[i], _ = strings.Cut(e, " ")
+		}
+		d.want(t, "a 00:00: 1", "a 01:00: 1", "a 02:00: 1", "a 03:00: 1", "b 00:00: 4")
 	})
 }

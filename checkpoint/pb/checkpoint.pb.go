@@ -3558,6 +3558,7 @@ type LaneLoad struct {
 	HasWatermark  bool                   `protobuf:"varint,7,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
 	Lo            uint64                 `protobuf:"varint,8,opt,name=lo,proto3" json:"lo,omitempty"` // hash range of its partitions; keyed stages only
 	Hi            uint64                 `protobuf:"varint,9,opt,name=hi,proto3" json:"hi,omitempty"`
+	Throttled     float64                `protobuf:"fixed64,10,opt,name=throttled,proto3" json:"throttled,omitempty"` // part of busy: it waited because more rows per second are not allowed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3651,6 +3652,13 @@ func (x *LaneLoad) GetLo() uint64 {
 func (x *LaneLoad) GetHi() uint64 {
 	if x != nil {
 		return x.Hi
+	}
+	return 0
+}
+
+func (x *LaneLoad) GetThrottled() float64 {
+	if x != nil {
+		return x.Throttled
 	}
 	return 0
 }
@@ -4032,7 +4040,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x06lag_us\x18\x06 \x01(\x03R\x05lagUs\x12!\n" +
 	"\fwatermark_us\x18\a \x01(\x03R\vwatermarkUs\x12#\n" +
 	"\rhas_watermark\x18\b \x01(\bR\fhasWatermark\x12\x12\n" +
-	"\x04idle\x18\t \x01(\bR\x04idle\"\xde\x01\n" +
+	"\x04idle\x18\t \x01(\bR\x04idle\"\xfc\x01\n" +
 	"\bLaneLoad\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x12\x12\n" +
@@ -4042,7 +4050,9 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\fwatermark_us\x18\x06 \x01(\x03R\vwatermarkUs\x12#\n" +
 	"\rhas_watermark\x18\a \x01(\bR\fhasWatermark\x12\x0e\n" +
 	"\x02lo\x18\b \x01(\x04R\x02lo\x12\x0e\n" +
-	"\x02hi\x18\t \x01(\x04R\x02hi\"2\n" +
+	"\x02hi\x18\t \x01(\x04R\x02hi\x12\x1c\n" +
+	"\tthrottled\x18\n" +
+	" \x01(\x01R\tthrottled\"2\n" +
 	"\x06Failed\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind*1\n" +

@@ -7,5 +7,5 @@ import (
 )
 
 func main() {
-	run.CoordinatorMain("Coordinates the workers of a job that is data.", jobs.Flags.Build)
+	run.CoordinatorMain("Coordinates the workers of a job that is data.", jobs.Flags.Build, jobs.Buckets()...)
 }

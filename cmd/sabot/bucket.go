@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/cmd/internal/jobs"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
 )
@@ -23,7 +24,7 @@ type creator interface {
 
 // Run creates a bucket. One that is there is left as it is.
 func (c bucketCreateCmd) Run(ctx context.Context, w io.Writer) error {
-	b, err := bucketurl.Open(ctx, c.Bucket) // creates a folder
+	b, err := bucketurl.Open(ctx, c.Bucket, jobs.Buckets()...) // creates a folder
 	if err != nil {
 		return err
 	}

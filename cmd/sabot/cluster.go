@@ -7,12 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/sabot-stream/sabot"
-	"github.com/sabot-stream/sabot/checkpoint"
-	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/control"
 	"github.com/sabot-stream/sabot/internal/control/pb"
@@ -52,101 +47,6 @@ func (c coordinator) askOne(ctx context.Context, addr string, f func(context.Con
 		return fmt.Errorf("ask the coordinator at %s: %w", addr, err)
 	}
 	return nil
-}
-
-type statusCmd struct {
-	coordinator `embed:""`
-	Watch       bool `help:"Show it again every two seconds, until interrupted."`
-	JSON        bool `help:"Print JSON."`
-}
-
-// watchEvery is how often --watch shows the status.
-const watchEvery = 2 * time.Second
-
-// Run prints the status of a running job.
-func (c statusCmd) Run(ctx context.Context, w io.Writer) error {
-	for {
-		var reply *controlpb.StatusReply
-		err := c.ask(ctx, func(ctx context.Context, client *control.Client) (err error) {
-			reply, err = client.Status(ctx, &controlpb.StatusRequest{})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(reply)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(w, string(b))
-		} else {
-			printStatus(w, reply)
-		}
-		if !c.Watch {
-			return nil
-		}
-		if err := clock.Real().Sleep(ctx, watchEvery); err != nil {
-			return nil //nolint:nilerr // interrupted: that is how watching ends
-		}
-	}
-}
-
-// printStatus prints a status for a person.
-func printStatus(w io.Writer, s *controlpb.StatusReply) {
-	sum := checkpoint.Summarize(s.Root)
-	age := time.Duration(s.NowUs-s.Root.CommittedUs) * time.Microsecond
-	fmt.Fprintf(w, "job %s, run %s, term %d: checkpoint %d, committed %s ago; %d rows read, %d late, %d dead; watermark %s\n\n", s.Root.Job, s.Root.Run,
-		s.Root.Term, s.Root.Epoch, age.Round(100*time.Millisecond), sum.RowsRead, sum.RowsLate, sum.RowsDead, orDash(sum.Watermark))
-	t := newTable(w)
-	t.AppendHeader(table.Row{"worker", "id", "splits", "partitions", "rows read here", "unsent bytes", "heard of", "state"})
-	splits, parts := shares(s.Root)
-	for _, x := range s.Workers {
-		state := "works"
-		switch {
-		case !x.HasGroup:
-			state = "waits for a share"
-		case x.Leaving:
-			state = "goes after its last checkpoint"
-		case x.OpenCut != 0:
-			state = fmt.Sprintf("writes checkpoint %d", x.OpenCut)
-		case x.Progress.GetEnded():
-			state = "has read all"
-		}
-		t.AppendRow(table.Row{x.Name, x.Id, splits[x.Group], parts[x.Group], x.Progress.GetRows(), x.Progress.GetBytes(),
-			fmt.Sprintf("%s ago", (time.Duration(x.SilentUs) * time.Microsecond).Round(100*time.Millisecond)), state})
-	}
-	t.Render()
-	unread := int64(0)
-	for _, e := range s.Root.Exchanges {
-		for _, b := range e.Blocks {
-			unread += b.Length
-		}
-	}
-	if unread > 0 {
-		fmt.Fprintf(w, "%d bytes are on their way between workers.\n", unread)
-	}
-	for _, why := range s.Stuck {
-		fmt.Fprintf(w, "stuck: %s\n", why)
-	}
-}
-
-// shares counts each group's open splits and its partitions.
-func shares(root *pb.Root) (splits, parts map[uint32]int) {
-	splits, parts = map[uint32]int{}, map[uint32]int{}
-	for _, src := range root.Sources {
-		for _, sp := range src.Splits {
-			if !sp.Ended {
-				splits[sp.Group]++
-			}
-		}
-	}
-	for _, st := range root.Stages {
-		for _, p := range st.Partitions {
-			parts[p.Group]++
-		}
-	}
-	return splits, parts
 }
 
 type drainCmd struct {

@@ -47,7 +47,7 @@ type target struct {
 
 // open opens the bucket, and finds the job. A bucket that does not exist is an error: looking must not create one.
 func (t target) open(ctx context.Context) (objstore.Bucket, string, error) {
-	bucket, err := bucketurl.OpenExisting(ctx, t.Bucket)
+	bucket, err := bucketurl.OpenExisting(ctx, t.Bucket, jobs.Buckets()...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -7,5 +7,5 @@ import (
 )
 
 func main() {
-	run.WorkerMain("Works for the coordinator of a job that is data.", jobs.Flags.Build)
+	run.WorkerMain("Works for the coordinator of a job that is data.", jobs.Flags.Build, jobs.Buckets()...)
 }

@@ -55,7 +55,7 @@ var fuzzSchema = arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.BinaryTyp
 // those of the bytes. It returns the records that are not empty.
 func checkRecords(t *testing.T, path string, text []byte, comma byte) (recs []string) {
 	t.Helper()
-	in, err := openRecords(path, comma, 0, 1)
+	in, err := openRecords(t.Context(), path, comma, 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func checkAgainstStandard(t *testing.T, recs []string, text []byte) {
 // checkResume reads record by record, where each is a row or bad, and then the rest behind each of them.
 func checkResume(t *testing.T, s Source, recs []string) {
 	t.Helper()
-	version, size, err := versionOf(s.URL)
+	version, size, err := versionOf(t.Context(), s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func (g *guess) field() arrow.Field {
 
 // infer returns the columns of a CSV or JSON lines file by its first records. Records that cannot be read are passed over: reading them for
 // good will say what is wrong with them.
-func (s Source) infer(path string, f Format) (*arrow.Schema, error) {
+func (s Source) infer(ctx context.Context, path string, f Format) (*arrow.Schema, error) {
 	var guesses []*guess
 	var see func(rec []byte)
 	start, comma := place{0, 1}, byte(0)
@@ -70,7 +71,7 @@ func (s Source) infer(path string, f Format) (*arrow.Schema, error) {
 			}
 		}
 	} else {
-		names, at, err := s.header(path)
+		names, at, err := s.header(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +81,7 @@ func (s Source) infer(path string, f Format) (*arrow.Schema, error) {
 		}
 		see = func(rec []byte) { s.seeCSV(rec, guesses) }
 	}
-	in, err := openRecords(path, comma, start.offset, start.line)
+	in, err := openRecords(ctx, path, comma, start.offset, start.line)
 	if err != nil {
 		return nil, err
 	}

@@ -54,9 +54,9 @@ func withQuery(id, url string) string {
 }
 
 // openInput opens a location.
-func openInput(location string) (input, error) {
+func openInput(ctx context.Context, location string) (input, error) {
 	if remote(location) {
-		return openObject(location)
+		return openObject(ctx, location)
 	}
 	f, err := os.Open(location)
 	if err != nil {
@@ -78,9 +78,9 @@ type localInput struct {
 func (l localInput) Size() int64 { return l.size }
 
 // find returns the locations of a URL: one, or those that a glob matches, in order of name.
-func find(url string) ([]string, error) {
+func find(ctx context.Context, url string) ([]string, error) {
 	if remote(url) {
-		return findObjects(url)
+		return findObjects(ctx, url)
 	}
 	bad := func(format string, args ...any) ([]string, error) {
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf(format, args...))
@@ -121,12 +121,12 @@ func find(url string) ([]string, error) {
 const globs = "*?[{"
 
 // findObjects is find for a bucket. Locations come without the URL's parameters.
-func findObjects(url string) ([]string, error) {
+func findObjects(ctx context.Context, url string) ([]string, error) {
 	root, pattern := splitURL(url)
 	if pattern == "" || !doublestar.ValidatePattern(pattern) {
 		return nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("%s names no object and is no good pattern", url))
 	}
-	ctx := context.Background() // a description asks once, and gives up by the store's own limits
+	ctx = context.WithoutCancel(ctx) // a description asks once, and gives up by the store's own limits
 	b, err := bucketurl.Open(ctx, root)
 	if err != nil {
 		return nil, err
@@ -172,9 +172,9 @@ type block struct {
 	data []byte
 }
 
-func openObject(location string) (input, error) {
+func openObject(ctx context.Context, location string) (input, error) {
 	root, key := splitURL(location)
-	ctx := context.Background()
+	ctx = context.WithoutCancel(ctx)
 	b, err := bucketurl.Open(ctx, root)
 	if err != nil {
 		return nil, err

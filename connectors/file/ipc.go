@@ -23,9 +23,9 @@ type arrowFile struct {
 	i      int
 }
 
-func openArrowFile(path string) (a *arrowFile, err error) {
+func openArrowFile(ctx context.Context, path string) (a *arrowFile, err error) {
 	defer caught(path, &err)
-	f, err := openInput(path)
+	f, err := openInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +92,8 @@ func (a *arrowFile) close() error {
 	return a.in.Close()
 }
 
-func arrowSchema(path string) (*arrow.Schema, error) {
-	a, err := openArrowFile(path)
+func arrowSchema(ctx context.Context, path string) (*arrow.Schema, error) {
+	a, err := openArrowFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +120,12 @@ type arrowReader struct {
 	closed  bool
 }
 
-func openArrow(path string, schema *arrow.Schema, rows int, at sabot.Position) (*arrowReader, error) {
+func openArrow(ctx context.Context, path string, schema *arrow.Schema, rows int, at sabot.Position) (*arrowReader, error) {
 	row, err := rowPosition(path, at)
 	if err != nil {
 		return nil, err
 	}
-	in, err := openArrowFile(path)
+	in, err := openArrowFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}

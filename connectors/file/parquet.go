@@ -32,9 +32,9 @@ func early(err error) error {
 	return err
 }
 
-func openParquetFile(path string) (f *pq.Reader, err error) {
+func openParquetFile(ctx context.Context, path string) (f *pq.Reader, err error) {
 	defer caught(path, &err)
-	in, err := openInput(path)
+	in, err := openInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ func openParquetFile(path string) (f *pq.Reader, err error) {
 	return f, nil
 }
 
-func parquetSchema(path string) (schema *arrow.Schema, err error) {
-	f, err := openParquetFile(path)
+func parquetSchema(ctx context.Context, path string) (schema *arrow.Schema, err error) {
+	f, err := openParquetFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +87,12 @@ type parquetReader struct {
 	closed bool
 }
 
-func openParquet(path string, schema *arrow.Schema, rows int, at sabot.Position) (*parquetReader, error) {
+func openParquet(ctx context.Context, path string, schema *arrow.Schema, rows int, at sabot.Position) (*parquetReader, error) {
 	row, err := rowPosition(path, at)
 	if err != nil {
 		return nil, err
 	}
-	f, err := openParquetFile(path)
+	f, err := openParquetFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +32,8 @@ type records struct {
 	closed bool
 }
 
-func openRecords(path string, comma byte, offset, line int64) (*records, error) {
-	f, err := openInput(path)
+func openRecords(ctx context.Context, path string, comma byte, offset, line int64) (*records, error) {
+	f, err := openInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,8 @@ const defaultRows = 8192
 func (s Source) Identity() string { return s.URL }
 
 // Describe implements sabot.Source.
-func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sabot.Split, error) {
-	paths, err := find(s.URL)
+func (s Source) Describe(ctx context.Context, env sabot.Env) (*arrow.Schema, []sabot.Split, error) {
+	paths, err := find(ctx, s.URL)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +47,7 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 	var splits []sabot.Split
 	for _, id := range paths {
 		p := withQuery(id, s.URL)
-		got, err := s.schemaOf(p)
+		got, err := s.schemaOf(ctx, p)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -62,7 +62,7 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 		} else if err := agree(paths[0], schema, p, got); err != nil {
 			return nil, nil, err
 		}
-		version, size, err := versionOf(p)
+		version, size, err := versionOf(ctx, p)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -72,9 +72,9 @@ func (s Source) Describe(_ context.Context, env sabot.Env) (*arrow.Schema, []sab
 }
 
 // versionOf returns a file's version: its size, and a checksum of its two ends.
-func versionOf(path string) (version string, size int64, err error) {
+func versionOf(ctx context.Context, path string) (version string, size int64, err error) {
 	const end = 64 << 10
-	f, err := openInput(path)
+	f, err := openInput(ctx, path)
 	if err != nil {
 		return "", 0, err
 	}
@@ -106,22 +106,22 @@ func (s Source) declared() (*arrow.Schema, error) {
 }
 
 // schemaOf returns the columns of a file.
-func (s Source) schemaOf(path string) (*arrow.Schema, error) {
+func (s Source) schemaOf(ctx context.Context, path string) (*arrow.Schema, error) {
 	f, err := formatOf(path, s.Format)
 	if err != nil {
 		return nil, err
 	}
 	switch f {
 	case Parquet:
-		return parquetSchema(path)
+		return parquetSchema(ctx, path)
 	case Arrow:
-		return arrowSchema(path)
+		return arrowSchema(ctx, path)
 	}
 	schema, err := s.declared()
 	if schema != nil || err != nil {
 		return schema, err
 	}
-	return s.infer(path, f)
+	return s.infer(ctx, path, f)
 }
 
 func columns(s *arrow.Schema) string {
@@ -158,9 +158,9 @@ func agree(first string, a *arrow.Schema, other string, b *arrow.Schema) error {
 }
 
 // Open implements sabot.Source.
-func (s Source) Open(_ context.Context, env sabot.Env, schema *arrow.Schema, split sabot.Split, at sabot.Position) (sabot.Reader, error) {
+func (s Source) Open(ctx context.Context, env sabot.Env, schema *arrow.Schema, split sabot.Split, at sabot.Position) (sabot.Reader, error) {
 	path := withQuery(string(split.ID), s.URL)
-	version, size, err := versionOf(path)
+	version, size, err := versionOf(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +178,9 @@ func (s Source) Open(_ context.Context, env sabot.Env, schema *arrow.Schema, spl
 	}
 	switch f {
 	case Parquet:
-		return openParquet(path, schema, rows, at)
+		return openParquet(ctx, path, schema, rows, at)
 	case Arrow:
-		return openArrow(path, schema, rows, at)
+		return openArrow(ctx, path, schema, rows, at)
 	}
-	return s.openText(path, f, schema, rows, size, at)
+	return s.openText(ctx, path, f, schema, rows, size, at)
 }

@@ -34,7 +34,7 @@ type textReader struct {
 	parse   func(rec []byte) error // appends a row, or part of one with an error
 }
 
-func (s Source) openText(path string, f Format, schema *arrow.Schema, rows int, size int64, at sabot.Position) (*textReader, error) {
+func (s Source) openText(ctx context.Context, path string, f Format, schema *arrow.Schema, rows int, size int64, at sabot.Position) (*textReader, error) {
 	offset, line := int64(0), int64(1)
 	if at != "" {
 		if _, err := fmt.Sscanf(string(at), "byte %d line %d", &offset, &line); err != nil || offset < 0 {
@@ -45,7 +45,7 @@ func (s Source) openText(path string, f Format, schema *arrow.Schema, rows int, 
 	if f == JSONL {
 		r.parse = jsonParser(r.build, schema)
 	} else {
-		header, headerEnd, err := s.header(path)
+		header, headerEnd, err := s.header(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (s Source) openText(path string, f Format, schema *arrow.Schema, rows int, 
 	if f == CSV {
 		comma = s.comma()
 	}
-	in, err := openRecords(path, comma, offset, line)
+	in, err := openRecords(ctx, path, comma, offset, line)
 	r.in = in
 	return r, err
 }
@@ -118,7 +118,7 @@ func (r *textReader) Close() error { return r.in.close() }
 type place struct{ offset, line int64 }
 
 // header returns the names of a CSV file's columns, and where its rows begin.
-func (s Source) header(path string) (names []string, rows place, err error) {
+func (s Source) header(ctx context.Context, path string) (names []string, rows place, err error) {
 	if c := s.CSV.Comma; c < 0 || c >= utf8.RuneSelf || c == '"' || c == '\n' || c == '\r' {
 		return nil, rows, sabot.WithKind(sabot.Invalid, fmt.Errorf("read %s: %q cannot stand between fields; set CSV.Comma to another ASCII character", path, c))
 	}
@@ -126,7 +126,7 @@ func (s Source) header(path string) (names []string, rows place, err error) {
 	if err != nil {
 		return nil, rows, err
 	}
-	in, err := openRecords(path, s.comma(), 0, 1)
+	in, err := openRecords(ctx, path, s.comma(), 0, 1)
 	if err != nil {
 		return nil, rows, err
 	}

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
@@ -158,28 +157,6 @@ func (h hungUp) Recv(ctx context.Context) (*pb.FromWorker, error) {
 	stop := context.AfterFunc(h.ctx, func() { cancel(errors.New("the worker has hung up")) })
 	defer stop()
 	return h.Conn.Recv(ctx)
-}
-
-// Status implements controlpb.ControlServer.
-func (s *Server) Status(ctx context.Context, _ *controlpb.StatusRequest) (*controlpb.StatusReply, error) {
-	reply := &controlpb.StatusReply{NowUs: s.clock.Now().UnixMicro()}
-	err := s.driver.Do(ctx, func(m *coord.Machine, now time.Time) {
-		st := m.Status(now)
-		root := proto.Clone(st.Root).(*pb.Root)
-		root.Plan = nil
-		for _, src := range root.Sources {
-			src.Schema = nil
-		}
-		for _, o := range root.Outputs {
-			o.Schema = nil
-		}
-		reply.Root, reply.Stuck = root, st.Stuck
-		for _, w := range st.Workers {
-			reply.Workers = append(reply.Workers, &controlpb.WorkerStatus{Id: string(w.ID), Name: w.Name, Group: w.Group, HasGroup: w.Has,
-				Leaving: w.Leaving, SilentUs: w.Silent.Microseconds(), Progress: w.Progress, OpenCut: w.Open, OpenUs: w.OpenFor.Microseconds()})
-		}
-	})
-	return reply, unavailable(err)
 }
 
 // Stop implements controlpb.ControlServer.

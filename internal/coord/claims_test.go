@@ -69,3 +69,30 @@ func TestMachineWaitsForThoseWhoGoOn(t *testing.T) {
 		t.Error("a holder goes on whose group is with another")
 	}
 }
+
+// TestMachineAsksForWhatAnAgainCutLeavesOut: a cut that is filed again holds what its group had read when it was first taken. What was read since is for the
+// next one, also when nothing more comes.
+func TestMachineAsksForWhatAnAgainCutLeavesOut(t *testing.T) {
+	r := takenOver(t)
+	r.come("w1", claimOf(1, 2, 4, "c4"))
+	if !r.come("w", &pb.Claim{Run: "run", Group: 0, Generation: 7, Cut: 5, CutId: "c5", Base: 3, BaseId: "c3", Asked: 5, Again: true}) {
+		t.Fatal("the holder of the committed cut's frozen successor does not go on")
+	}
+	r.progress(&pb.Progress{Rows: 6, Pending: true})
+	r.wait(time.Second)
+	w := r.m.member("w")
+	if w.open == nil {
+		t.Fatalf("no cut is asked for: %q", r.log)
+	}
+	again := r.fit(w.open.n, 4)
+	r.report(again)
+	r.wait(time.Second)
+	if g := r.m.group(0); g.CutId != again.CutId {
+		t.Fatalf("group 0 is %v, want cut %d", g, again.Cut)
+	}
+	r.progress(&pb.Progress{Rows: 6})
+	r.wait(time.Second)
+	if w.open == nil {
+		t.Errorf("nobody asks for the two rows that the cut has left out: %q", r.log)
+	}
+}

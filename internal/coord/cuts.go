@@ -67,6 +67,9 @@ func (m *Machine) cut(w *member, now time.Time) {
 	m.unfolded[m.next] = w.group
 	m.next++
 	m.lastCut, w.marker = now, p.Rows
+	if w.again {
+		w.again, w.marker = false, -1
+	}
 	if p.Ended {
 		w.finals++
 	}
@@ -92,7 +95,7 @@ func (m *Machine) stop(now time.Time) {
 		}
 		body := proto.Clone(m.root).(*pb.Root)
 		body.Nonce, body.Floor = "", floor
-		m.begin(body, commitInFlight{})
+		m.begin(body, commitInFlight{}, now)
 		return
 	}
 	m.finish(&End{}, "stop")

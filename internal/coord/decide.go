@@ -34,7 +34,7 @@ func (m *Machine) advance(now time.Time) {
 		return
 	}
 	if body, c := m.nextRoot(now); body != nil {
-		m.begin(body, c)
+		m.begin(body, c, now)
 		return
 	}
 	if m.end == nil {
@@ -103,8 +103,8 @@ func (m *Machine) nextRoot(now time.Time) (*pb.Root, commitInFlight) {
 	return body, c
 }
 
-func (m *Machine) begin(body *pb.Root, c commitInFlight) {
-	c.body = body
+func (m *Machine) begin(body *pb.Root, c commitInFlight, now time.Time) {
+	c.body, c.since = body, now
 	m.commit = &c
 	m.ready.Commit = body
 }

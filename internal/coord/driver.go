@@ -29,8 +29,10 @@ type Options struct {
 	Compaction  Policy
 	Retain      int           // how many committed roots are kept to fall back to [3]; below 0: none
 	RetainEvery time.Duration // between two of them [5 min]
-	Clock       clock.Clock   // nil: the real one
-	Log         *slog.Logger  // nil: none
+	// Trouble tells what is wrong with the bucket, for Status; nil: nobody does.
+	Trouble func(now time.Time) (what string, lasts time.Duration)
+	Clock   clock.Clock  // nil: the real one
+	Log     *slog.Logger // nil: none
 }
 
 func (o Options) withDefaults() Options {

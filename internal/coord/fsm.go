@@ -78,7 +78,8 @@ type commitInFlight struct {
 	body   *pb.Root
 	assign map[uint32]bool // groups of a new generation: their workers start again from body
 	folded bool            // a report is in it
-	pins   []string        // that it brings in, and whose copies are to be written then
+	since  time.Time
+	pins   []string // that it brings in, and whose copies are to be written then
 }
 
 // Ready is what is to be done now.
@@ -149,7 +150,7 @@ func (m *Machine) Step(from WorkerID, in *pb.FromWorker, now time.Time) {
 		m.register(from, w, in.Register, now)
 	case *pb.FromWorker_Progress:
 		if w != nil && w.assigned && !m.raise[w.group] && in.Progress.Generation == m.group(w.group).Generation {
-			w.progress = in.Progress
+			m.progressed(w, in.Progress, now)
 		}
 	case *pb.FromWorker_Report:
 		m.heard(in.Report, w, now)
@@ -163,6 +164,15 @@ func (m *Machine) Step(from WorkerID, in *pb.FromWorker, now time.Time) {
 	}
 	if m.end == nil {
 		m.advance(now)
+	}
+}
+
+// progressed takes in what a worker tells of its progress. Its load, which comes with some of them, is kept apart: it decides nothing.
+func (m *Machine) progressed(w *member, p *pb.Progress, now time.Time) {
+	w.progress = p
+	if p.Load != nil {
+		w.progress = &pb.Progress{Generation: p.Generation, Rows: p.Rows, Bytes: p.Bytes, Pending: p.Pending, Ended: p.Ended}
+		w.told = w.told.next(p.Load, m.root, w.group, now)
 	}
 }
 

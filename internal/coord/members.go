@@ -24,8 +24,10 @@ type member struct {
 	seen     time.Time
 
 	progress *pb.Progress
+	told     told
 	base     int64 // rows that its splits had given as of the root that it started from
-	marker   int64 // progress.Rows when the last cut was asked for
+	marker   int64 // progress.Rows when the last cut was asked for; -1: that one holds fewer
+	again    bool  // the next cut files once more what its last one held, and nothing that was read since
 	finals   int   // cuts asked for since it said that its input has ended
 	open     *openCut
 	lastCut  uint64 // number of the last one asked for
@@ -96,11 +98,13 @@ func (m *Machine) goOn(w *member, c *pb.Claim) {
 	m.log(false, "worker goes on", "worker", w.name, "group", c.Group)
 	w.has, w.group, w.assigned = true, c.Group, true
 	m.next = max(m.next, c.Asked+1)
-	if g := m.group(c.Group); c.Opened != 0 && (g.Cut != c.Cut || g.CutId != c.CutId) { // that cut comes again, and its outputs keep their number
+	g := m.group(c.Group)
+	again := g.Cut != c.Cut || g.CutId != c.CutId
+	if again && c.Opened != 0 { // the outputs of a cut that comes again keep their number
 		m.unfolded[c.Opened] = c.Group
 	}
 	m.starts(w)
-	w.base = c.Rows
+	w.base, w.again = c.Rows, again
 	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Assignment{Assignment: &pb.Assignment{Root: m.root, Group: w.group, GoOn: true}}})
 }
 
@@ -348,7 +352,7 @@ func (m *Machine) freeGroup(body *pb.Root, held map[uint32]bool, owners []uint32
 // restart makes the next root raise the generation of a worker's group.
 func (m *Machine) restart(w *member) {
 	m.raise[w.group] = true
-	w.open, w.progress = nil, nil
+	w.open, w.progress, w.told = nil, nil, told{}
 	m.forgetTasks(w.group)
 }
 
@@ -361,8 +365,8 @@ func (m *Machine) start(w *member) {
 
 // starts forgets what was known of the worker's running: it starts from the committed root.
 func (m *Machine) starts(w *member) {
-	w.progress, w.open = nil, nil
-	w.base, w.marker, w.finals = rowsOf(m.root)[w.group], 0, 0
+	w.progress, w.open, w.told = nil, nil, told{}
+	w.base, w.marker, w.again, w.finals = rowsOf(m.root)[w.group], 0, false, 0
 	m.forgetTasks(w.group)
 }
 

@@ -1,7 +1,9 @@
 package coord
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sabot-stream/sabot/checkpoint"
@@ -10,67 +12,88 @@ import (
 
 // Status is a machine's state for a person. Nobody changes what it points to.
 type Status struct {
-	Root    *pb.Root // committed
-	Workers []WorkerStatus
-	Stuck   []string // why the job does not go on, if it does not
+	Root      *pb.Root // committed
+	Workers   []WorkerStatus
+	Splits    []SplitStatus
+	CommitFor time.Duration // for how long a commit has been under way; 0: none is
+	// Moving says that shares are being dealt out, or wait for somebody to take them. Deal says why, and is empty while they only wait; DealFor is
+	// since when it could have been done, and DealIn when it is done at the latest.
+	Moving          bool
+	Deal            string
+	DealFor, DealIn time.Duration
+	// Trouble is what is wrong with the coordinator's own calls of the bucket, and TroubleFor for how long; empty: nothing.
+	Trouble    string
+	TroubleFor time.Duration
 }
 
 // WorkerStatus is what is known of a worker.
 type WorkerStatus struct {
-	ID       WorkerID
-	Name     string
-	Group    uint32
-	Has      bool // a group
-	Leaving  bool
-	Silent   time.Duration // since it was last heard of
-	Progress *pb.Progress  // nil: it has told nothing since it started
-	Open     uint64        // cut that is asked for; 0: none
-	OpenFor  time.Duration
+	ID        WorkerID
+	Name      string
+	Group     uint32
+	Has       bool // a group
+	Leaving   bool
+	Silent    time.Duration // since it was last heard of
+	Progress  *pb.Progress  // nil: it has told nothing since it started
+	Load      *pb.Load      // likewise
+	LoadAge   time.Duration
+	LaneStill []time.Duration // of each of the load's lanes: for how long its watermark has not risen; 0: not known
+	Open      uint64          // cut that is asked for; 0: none
+	OpenFor   time.Duration
 }
-
-// slowCut is how long a cut may take before a status names it.
-const slowCut = 10 * time.Second
 
 // Status returns the state at a time.
 func (m *Machine) Status(now time.Time) Status {
-	s := Status{Root: m.root}
-	for _, w := range m.members {
-		ws := WorkerStatus{ID: w.id, Name: w.name, Group: w.group, Has: w.has, Leaving: w.leaving, Silent: now.Sub(w.seen), Progress: w.progress}
-		if w.open != nil {
-			ws.Open, ws.OpenFor = w.open.n, now.Sub(w.open.at)
-			if ws.OpenFor > slowCut {
-				s.Stuck = append(s.Stuck, fmt.Sprintf("worker %s has not finished checkpoint %d for %s", w.name, w.open.n, ws.OpenFor.Round(time.Second)))
-			}
-		}
-		s.Workers = append(s.Workers, ws)
-	}
+	s := Status{Root: m.root, Splits: m.splits(now)}
 	held := map[uint32]bool{}
 	for _, w := range m.members {
+		s.Workers = append(s.Workers, w.status(now))
 		held[w.group] = held[w.group] || w.has
+		s.Moving = s.Moving || !w.assigned
 	}
-	for _, id := range checkpoint.Owners(m.root) {
-		if !held[id] {
-			s.Stuck = append(s.Stuck, fmt.Sprintf("the share of group %d waits for a worker", id))
-		}
-	}
-	if d := m.deal; d != nil && now.After(d.at.Add(time.Second)) {
-		why := "a change of workers"
+	s.Moving = s.Moving || m.deal != nil || len(m.raise) > 0 || m.commit != nil && len(m.commit.assign) > 0 ||
+		slices.ContainsFunc(checkpoint.Owners(m.root), func(g uint32) bool { return !held[g] })
+	if d := m.deal; d != nil {
+		s.Deal, s.DealFor, s.DealIn = "a change of workers", now.Sub(d.at), d.until.Sub(now)
 		if m.rescale != 0 {
-			why = fmt.Sprintf("a change to %d partitions", m.rescale)
+			s.Deal = fmt.Sprintf("a change to %d partitions", m.rescale)
 		}
-		s.Stuck = append(s.Stuck, fmt.Sprintf("%s waits for last checkpoints, for %s more at most", why, d.until.Sub(now).Round(time.Second)))
 	}
-	if m.root.Ended {
-		return s
-	}
-	for _, src := range m.root.Sources {
-		for _, sp := range src.Splits {
-			if !sp.Ended && !sp.HasWatermark && m.root.Epoch > 0 && sp.Rows == 0 {
-				s.Stuck = append(s.Stuck, fmt.Sprintf("split %q of source %q has given no row yet, and holds the watermark", sp.Id, src.Name))
-			}
-		}
+	if m.commit != nil {
+		s.CommitFor = now.Sub(m.commit.since)
 	}
 	return s
+}
+
+func (w *member) status(now time.Time) WorkerStatus {
+	s := WorkerStatus{ID: w.id, Name: w.name, Group: w.group, Has: w.has, Leaving: w.leaving, Silent: now.Sub(w.seen), Progress: w.progress}
+	if w.open != nil {
+		s.Open, s.OpenFor = w.open.n, now.Sub(w.open.at)
+	}
+	if w.told.load == nil {
+		return s
+	}
+	s.Load, s.LoadAge = w.told.load, now.Sub(w.told.at)
+	for _, l := range s.Load.Lanes {
+		still := time.Duration(0)
+		if mk, ok := w.told.marks[laneKey{l.Stage, l.Lo}]; ok && l.Hi > 0 {
+			still = now.Sub(mk.since)
+		}
+		s.LaneStill = append(s.LaneStill, still)
+	}
+	return s
+}
+
+// Status returns the state of the job at this moment. The error says that Run has returned, or has not answered before ctx has ended. Any goroutine
+// may call it.
+func (d *Driver) Status(ctx context.Context) (s Status, err error) {
+	err = d.Do(ctx, func(m *Machine, now time.Time) {
+		s = m.Status(now)
+		if d.opt.Trouble != nil {
+			s.Trouble, s.TroubleFor = d.opt.Trouble(now)
+		}
+	})
+	return s, err
 }
 
 // Drain sends the worker of an id, or of a name, away after its last cut. It returns how many workers that is; with several nobody is sent.

@@ -112,5 +112,16 @@ func (t *troubles) told(now time.Time) (text string, us int64) {
 	return text, us
 }
 
+// trouble returns what has gone wrong for longest, of what is tried again and of the bucket's calls, and for how long in microseconds.
+func (w *Worker) trouble(now time.Time) (text string, us int64) {
+	text, us = w.troubles.told(now)
+	if w.cfg.Trouble != nil {
+		if what, lasts := w.cfg.Trouble(now); what != "" && lasts.Microseconds() > us {
+			return what, lasts.Microseconds()
+		}
+	}
+	return text, us
+}
+
 // Retries returns how often the worker has tried again to write to the bucket or to publish.
 func (w *Worker) Retries() int64 { return w.troubles.retries.Load() }

@@ -39,9 +39,12 @@ func (c *cutter) ask(n exchange.Cut, hold bool) {
 	c.wake()
 }
 
-// leaveAlone makes the source lanes give nothing, or go on.
+// leaveAlone makes the source lanes give nothing, or go on: also when they held for a coordinator that is gone, since the next one knows nothing of that.
 func (c *cutter) leaveAlone(alone bool) {
 	c.alone.Store(alone)
+	if !alone {
+		c.hold.Store(false)
+	}
 	c.wake()
 }
 

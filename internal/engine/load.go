@@ -42,7 +42,7 @@ type loads struct {
 func newLoads(g *group) *loads {
 	l := &loads{g: g, meters: map[*meter]meterReading{}, arrivals: map[*splitRun]*arrivals{}}
 	for _, x := range g.lanes() {
-		_, _, l.meters[x.meter] = x.meter.shares(meterReading{}, g.w.cfg.Clock.Now())
+		_, l.meters[x.meter] = x.meter.shares(meterReading{}, g.w.cfg.Clock.Now())
 	}
 	return l
 }
@@ -61,7 +61,7 @@ func (g *group) lanes() (all []*lane) {
 // make returns how the group fares, and what it has done since the call before.
 func (l *loads) make(now time.Time) *pb.Load {
 	load := &pb.Load{CutStage: l.g.stage.under()}
-	load.Trouble, load.TroubleUs = l.g.w.troubles.told(now)
+	load.Trouble, load.TroubleUs = l.g.w.trouble(now)
 	for _, src := range l.g.sources {
 		for _, s := range src.splits {
 			if x := l.split(s, now); x != nil {
@@ -82,7 +82,9 @@ func (l *loads) make(now time.Time) *pb.Load {
 
 func (l *loads) lane(of *lane, now time.Time) *pb.LaneLoad {
 	x := &pb.LaneLoad{Stage: uint32(of.stage), Lane: uint32(of.index)}
-	x.Busy, x.Blocked, l.meters[of.meter] = of.meter.shares(l.meters[of.meter], now)
+	var s laneShares
+	s, l.meters[of.meter] = of.meter.shares(l.meters[of.meter], now)
+	x.Busy, x.Blocked, x.Throttled = s.busy, s.blocked, s.throttled
 	if low := sabot.Micros(of.meter.low.Load()); low != sabot.NoTime {
 		x.WatermarkUs, x.HasWatermark = int64(low), true
 	}

@@ -14,14 +14,15 @@ type waiting int32
 const (
 	forInput waiting = iota + 1
 	forRoom          // behind it: back-pressure
+	forTurn          // under a limit of rows per second
 )
 
 // meter measures how a lane spends its time. Its lane calls begin and end around each wait, and never for a row; any goroutine may read it. What is
-// not waiting is work, that of the connectors and of what is to slow a source down included.
+// not waiting is work, that of the connectors included; so is waiting for a turn, as nobody else can read those rows meanwhile.
 type meter struct {
 	clock clock.Clock
 	low   atomic.Int64    // watermark of what the lane has done
-	spent [3]atomic.Int64 // ns, by what it waited for; of waits that have ended
+	spent [4]atomic.Int64 // ns, by what it waited for; of waits that have ended
 	kind  atomic.Int32    // of the wait under way; 0: there is none
 	since atomic.Int64    // its begin
 }
@@ -43,35 +44,40 @@ func (m *meter) end() {
 }
 
 // waited returns how long the lane has waited up to now, all in all.
-func (m *meter) waited(now time.Time) (input, room time.Duration) {
-	input, room = time.Duration(m.spent[forInput].Load()), time.Duration(m.spent[forRoom].Load())
-	under := max(0, time.Duration(now.UnixNano()-m.since.Load()))
-	switch waiting(m.kind.Load()) {
-	case forInput:
-		input += under
-	case forRoom:
-		room += under
+func (m *meter) waited(now time.Time) (r meterReading) {
+	r.at = now
+	for k := range m.spent {
+		r.waited[k] = time.Duration(m.spent[k].Load())
 	}
-	return input, room
+	if k := m.kind.Load(); k != 0 {
+		r.waited[k] += max(0, time.Duration(now.UnixNano()-m.since.Load()))
+	}
+	return r
 }
 
 // meterReading is what a meter showed at a time.
 type meterReading struct {
-	at          time.Time
-	input, room time.Duration
+	at     time.Time
+	waited [4]time.Duration // by what for
 }
 
-// since returns the shares of the time since an earlier reading for which the lane worked, and for which it waited for room.
-func (m *meter) shares(before meterReading, now time.Time) (busy, blocked float64, r meterReading) {
-	input, room := m.waited(now)
-	r = meterReading{now, input, room}
+// laneShares are shares of a time.
+type laneShares struct {
+	busy, blocked float64
+	throttled     float64 // part of busy
+}
+
+// shares returns how the lane has spent the time since an earlier reading.
+func (m *meter) shares(before meterReading, now time.Time) (s laneShares, r meterReading) {
+	r = m.waited(now)
 	d := now.Sub(before.at)
 	if d <= 0 {
-		return 0, 0, before
+		return s, before
 	}
 	share := func(x time.Duration) float64 { return min(1, max(0, float64(x)/float64(d))) }
-	input, room = input-before.input, room-before.room
-	return share(d - input - room), share(room), r
+	spent := func(k waiting) time.Duration { return r.waited[k] - before.waited[k] }
+	s.busy, s.blocked, s.throttled = share(d-spent(forInput)-spent(forRoom)), share(spent(forRoom)), share(spent(forTurn))
+	return s, r
 }
 
 // arrivals remembers when the rows of a split that is read as they come were the newest.

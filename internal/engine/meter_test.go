@@ -12,26 +12,31 @@ import (
 func TestMeterTellsWorkFromWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(clock.Real(), 0)
-		_, _, before := m.shares(meterReading{}, time.Now())
+		_, before := m.shares(meterReading{}, time.Now())
 		time.Sleep(500 * time.Millisecond) // at work
 		m.begin(forInput)
 		time.Sleep(300 * time.Millisecond)
 		m.end()
 		m.begin(forRoom)
 		time.Sleep(200 * time.Millisecond)
-		busy, blocked, before := m.shares(before, time.Now()) // in the middle of a wait
-		if busy != 0.5 || blocked != 0.2 {
-			t.Errorf("in the first second: busy %v, blocked %v, want 0.5 and 0.2", busy, blocked)
+		got, before := m.shares(before, time.Now()) // in the middle of a wait
+		if want := (laneShares{busy: 0.5, blocked: 0.2}); got != want {
+			t.Errorf("in the first second: %+v, want %+v", got, want)
 		}
 		time.Sleep(time.Second)
-		if busy, blocked, before = m.shares(before, time.Now()); busy != 0 || blocked != 1 {
-			t.Errorf("in a second of waiting: busy %v, blocked %v, want 0 and 1", busy, blocked)
+		if got, before = m.shares(before, time.Now()); got != (laneShares{blocked: 1}) {
+			t.Errorf("in a second of waiting: %+v, want that it is blocked", got)
 		}
 		time.Sleep(250 * time.Millisecond)
 		m.end()
 		time.Sleep(750 * time.Millisecond)
-		if busy, blocked, _ = m.shares(before, time.Now()); busy != 0.75 || blocked != 0.25 {
-			t.Errorf("in a second with the end of a wait: busy %v, blocked %v, want 0.75 and 0.25", busy, blocked)
+		if got, before = m.shares(before, time.Now()); got != (laneShares{busy: 0.75, blocked: 0.25}) {
+			t.Errorf("in a second with the end of a wait: %+v, want 0.75 and 0.25", got)
+		}
+		m.begin(forTurn)
+		time.Sleep(time.Second)
+		if got, _ = m.shares(before, time.Now()); got != (laneShares{busy: 1, throttled: 1}) {
+			t.Errorf("in a second of waiting for its turn: %+v, want that it is busy with that", got)
 		}
 	})
 }

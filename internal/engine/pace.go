@@ -25,7 +25,7 @@ func newLimiter(rowsPerSecond int, c clock.Clock) *limiter {
 }
 
 // wait waits for the lane's turn; false when a wake-up or the context's end came first.
-func (l *limiter) wait(ctx context.Context, wake <-chan struct{}) bool {
+func (l *limiter) wait(ctx context.Context, wake <-chan struct{}, m *meter) bool {
 	if l == nil {
 		return true
 	}
@@ -36,17 +36,24 @@ func (l *limiter) wait(ctx context.Context, wake <-chan struct{}) bool {
 		if d <= 0 {
 			return true
 		}
-		t := l.clock.NewTimer(d)
-		select {
-		case <-t.C():
-		case <-wake:
-			t.Stop()
-			return false
-		case <-ctx.Done():
-			t.Stop()
+		if !l.pause(ctx, d, wake, m) {
 			return false
 		}
 	}
+}
+
+func (l *limiter) pause(ctx context.Context, d time.Duration, wake <-chan struct{}, m *meter) bool {
+	t := l.clock.NewTimer(d)
+	defer t.Stop()
+	m.begin(forTurn)
+	defer m.end()
+	select {
+	case <-t.C():
+		return true
+	case <-wake:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // spent charges rows that were read.

@@ -19,7 +19,7 @@ func TestLimiterKeepsTheRate(t *testing.T) {
 		for range 2 { // lanes
 			wg.Go(func() {
 				for range 50 {
-					if !l.wait(t.Context(), nil) {
+					if !l.wait(t.Context(), nil, newMeter(clock.Real(), 0)) {
 						t.Error("the wait was ended by nobody")
 						return
 					}
@@ -44,7 +44,7 @@ func TestLimiterSavesNothingUp(t *testing.T) {
 		time.Sleep(time.Hour)
 		l.spent(10)
 		began := time.Now()
-		l.wait(t.Context(), nil)
+		l.wait(t.Context(), nil, newMeter(clock.Real(), 0))
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("after an hour without reading, 10 rows of 10 a second were paid for in %s", took)
 		}
@@ -57,16 +57,16 @@ func TestLimiterWakesUp(t *testing.T) {
 		l.spent(1000)
 		wake := make(chan struct{}, 1)
 		wake <- struct{}{}
-		if l.wait(t.Context(), wake) {
+		if l.wait(t.Context(), wake, newMeter(clock.Real(), 0)) {
 			t.Error("a cut did not end the wait")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if l.wait(ctx, nil) {
+		if l.wait(ctx, nil, newMeter(clock.Real(), 0)) {
 			t.Error("the end did not end the wait")
 		}
 	})
-	if l := newLimiter(0, clock.Real()); l != nil || !l.wait(t.Context(), nil) {
+	if l := newLimiter(0, clock.Real()); l != nil || !l.wait(t.Context(), nil, newMeter(clock.Real(), 0)) {
 		t.Error("without a limit there is something to wait for")
 	}
 }

@@ -81,7 +81,7 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		if !l.align.wait(ctx, l.index, s.low, l.wake, l.meter) || !l.limit.wait(ctx, l.wake) {
+		if !l.align.wait(ctx, l.index, s.low, l.wake, l.meter) || !l.limit.wait(ctx, l.wake, l.meter) {
 			continue // a cut, or the end
 		}
 		l.reads++

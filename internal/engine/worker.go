@@ -26,7 +26,7 @@ type Coordinator interface {
 	Recv(context.Context) (*pb.ToWorker, error)
 }
 
-// Config is what a worker works with. All fields but DeadLetters, Observe and Drain are required.
+// Config is what a worker works with. All fields but DeadLetters, Observe, Trouble and Drain are required.
 type Config struct {
 	Name        string // of the worker, for people
 	Graph       *bind.Graph
@@ -43,6 +43,8 @@ type Config struct {
 	Memory int64
 	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
 	Observe func(CutStage, time.Duration)
+	// Trouble tells what is wrong with the bucket, and for how long; empty: nothing. May be nil.
+	Trouble func(now time.Time) (what string, lasts time.Duration)
 	Drain   <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
 }
 

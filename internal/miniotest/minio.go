@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,6 +94,22 @@ func (s *Server) Stop() {
 	_ = s.cmd.Process.Kill() // it may have ended
 	_ = s.cmd.Wait()         // says that it was killed
 }
+
+// Freeze stops the server without ending it: it answers nothing until Thaw.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatalf("signal MinIO: %v", err)
+	}
+}
+
+// Disk returns the folder in which the server keeps a bucket.
+func (s *Server) Disk(bucket string) string { return filepath.Join(s.dir, bucket) }
 
 // Bucket creates a bucket and returns its URL as Sabot takes it.
 func (s *Server) Bucket(name string) string {

@@ -9,12 +9,12 @@ import (
 )
 
 // audit compares what a root commits with the rows that it says were read, and with the root before.
-func (w *world) audit(old, root *pb.Root) {
-	w.linear(old, root)
-	if w.bad != "" {
+func (j *job) audit(old, root *pb.Root) {
+	j.linear(old, root)
+	if j.bad != "" {
 		return
 	}
-	a := auditor{w: w, root: root}
+	a := auditor{j: j, root: root}
 	read := map[row]bool{}
 	for s, sp := range root.Sources[0].Splits {
 		for i := range int(sp.Rows) {
@@ -25,7 +25,7 @@ func (w *world) audit(old, root *pb.Root) {
 		flying := a.flying(stage)
 		for r := range flying {
 			if !read[r] {
-				w.fail("row %d is on its way to stage %d, and was not read", r, stage)
+				j.fail("row %d is on its way to stage %d, and was not read", r, stage)
 			}
 			delete(read, r)
 		}
@@ -36,16 +36,16 @@ func (w *world) audit(old, root *pb.Root) {
 }
 
 // linear checks that nothing goes back.
-func (w *world) linear(old, root *pb.Root) {
+func (j *job) linear(old, root *pb.Root) {
 	if old == nil {
 		return
 	}
 	if root.Term < old.Term || root.Epoch < old.Epoch || root.Floor < old.Floor {
-		w.fail("the root went back: term %d, epoch %d, floor %d after %d, %d, %d", root.Term, root.Epoch, root.Floor, old.Term, old.Epoch, old.Floor)
+		j.fail("the root went back: term %d, epoch %d, floor %d after %d, %d, %d", root.Term, root.Epoch, root.Floor, old.Term, old.Epoch, old.Floor)
 	}
 	for _, g := range old.Groups {
 		if now := checkpoint.GroupOf(root, g.Id); now != nil && now.Generation < g.Generation {
-			w.fail("generation of group %d went back from %d to %d", g.Id, g.Generation, now.Generation)
+			j.fail("generation of group %d went back from %d to %d", g.Id, g.Generation, now.Generation)
 		}
 	}
 	if root.Run != old.Run || begins(root) {
@@ -53,12 +53,12 @@ func (w *world) linear(old, root *pb.Root) {
 	}
 	for s, sp := range root.Sources[0].Splits {
 		if was := old.Sources[0].Splits[s]; sp.Rows < was.Rows {
-			w.fail("split %d went back from row %d to %d", s, was.Rows, sp.Rows)
+			j.fail("split %d went back from row %d to %d", s, was.Rows, sp.Rows)
 		}
 	}
 	for _, stage := range []uint32{1, 2} {
 		if least(stageParts(root, stage)) < least(stageParts(old, stage)) {
-			w.fail("the watermark of stage %d falls", stage)
+			j.fail("the watermark of stage %d falls", stage)
 		}
 	}
 }
@@ -77,16 +77,16 @@ func least(parts []*pb.Partition) int64 {
 }
 
 type auditor struct {
-	w    *world
+	j    *job
 	root *pb.Root
 }
 
 // rows reads a run of rows of an object that the root names.
 func (a auditor) rows(object uint32, off, n int64) []row {
 	key := a.root.Objects[object].Key
-	b, err := a.w.bucket.GetRange(context.Background(), key, off, n)
+	b, err := a.j.bucket.GetRange(context.Background(), key, off, n)
 	if err != nil {
-		a.w.fail("dangling: CURRENT names %s: %v", key, err)
+		a.j.fail("dangling: CURRENT names %s: %v", key, err)
 		return nil
 	}
 	return decode(b)
@@ -105,7 +105,7 @@ func (a auditor) flying(stage uint32) map[row]bool {
 				for _, p := range stageParts(a.root, stage) {
 					if within(r.hash(stage), p.Lo, p.Hi) && !checkpoint.HasRead(p, e) {
 						if out[r] {
-							a.w.fail("row %d is on its way to stage %d twice", r, stage)
+							a.j.fail("row %d is on its way to stage %d twice", r, stage)
 						}
 						out[r] = true
 					}
@@ -121,8 +121,8 @@ func (a auditor) flying(stage uint32) map[row]bool {
 func (a auditor) stage(stage uint32, came, flying map[row]bool) {
 	for _, p := range stageParts(a.root, stage) {
 		for r := range flying {
-			if within(r.hash(stage), p.Lo, p.Hi) && r.time() <= p.WatermarkUs {
-				a.w.fail("time runs backwards: row %d of time %d is on its way to stage %d, whose watermark is %d", r, r.time(), stage, p.WatermarkUs)
+			if within(r.hash(stage), p.Lo, p.Hi) && r.time() <= p.WatermarkUs && !r.late() {
+				a.j.fail("time runs backwards: row %d of time %d is on its way to stage %d, whose watermark is %d", r, r.time(), stage, p.WatermarkUs)
 			}
 		}
 		var mine []row
@@ -140,11 +140,11 @@ func (a auditor) stage(stage uint32, came, flying map[row]bool) {
 				}
 				got[ref.Table] = append(got[ref.Table], r)
 				if ref.Table == "open" && (r.bucket() > ref.BucketHi || r.bucket() <= ref.BucketLo) {
-					a.w.fail("row %d lies in bucket [%d,%d)", r, ref.BucketLo, ref.BucketHi)
+					a.j.fail("row %d lies in bucket [%d,%d)", r, ref.BucketLo, ref.BucketHi)
 				}
 			}
 			if ref.Table == "open" && ref.BucketHi <= p.WatermarkUs {
-				a.w.fail("stage %d: bucket ending %d outlives watermark %d", stage, ref.BucketHi, p.WatermarkUs)
+				a.j.fail("stage %d: bucket ending %d outlives watermark %d", stage, ref.BucketHi, p.WatermarkUs)
 			}
 		}
 		a.compare(stage, "all", got["all"], mine)
@@ -176,38 +176,57 @@ func (a auditor) compare(stage uint32, table string, got, want []row) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		a.w.fail("stage %d, table %s: rows %v, want %v", stage, table, got, want)
+		a.j.fail("stage %d, table %s: rows %v, want %v", stage, table, got, want)
 	}
 }
 
 // outputs compares what waits and what is published with the rows that have come through.
 func (a auditor) outputs(came map[row]bool) {
-	var got, want []row
-	listed := map[string]bool{}
+	got := a.j.published(a.root)
 	for _, o := range a.root.Outputs {
-		listed[a.w.outputName(a.root.Run, &pb.OutputKey{Range: o.Range, Number: o.Number})] = true
 		for _, s := range o.Sections {
 			got = append(got, a.rows(s.Object, s.Offset, s.Length)...)
 		}
 	}
-	for name, rows := range a.w.valid(a.root.Run) {
-		if !listed[name] {
-			got = append(got, rows...)
-		}
-	}
+	var want []row
 	for r := range came {
 		want = append(want, r)
 	}
-	a.compare(3, "outputs", got, want)
+	a.compare(3, "outputs", a.windows(got, came), want)
+}
+
+// windows checks that each window has fired once if the watermark has come to its end and it had rows in time, and returns what else is put out.
+func (a auditor) windows(out []row, came map[row]bool) (rows []row) {
+	fired := map[row]int{}
+	for _, r := range out {
+		if r&fires == 0 {
+			rows = append(rows, r)
+		} else if fired[r]++; fired[r] > 1 {
+			a.j.fail("window %x fires twice", r)
+		}
+	}
+	for _, p := range stageParts(a.root, 2) {
+		for r := range came {
+			if w := r.window(); within(w.hash, p.Lo, p.Hi) {
+				switch n := fired[w.fired()]; {
+				case w.end > p.WatermarkUs && n > 0:
+					a.j.fail("window %x has fired before its end", w.fired())
+				case w.end <= p.WatermarkUs && n == 0 && !r.late():
+					a.j.fail("window %x has not fired", w.fired())
+				}
+			}
+		}
+	}
+	return rows
 }
 
 // pins checks that all that is pinned is there, and each copy readable.
 func (a auditor) pins() {
-	s := checkpoint.Store{Bucket: a.w.bucket, Paths: paths}
+	s := checkpoint.Store{Bucket: a.j.bucket, Paths: a.j.paths}
 	for _, p := range a.root.Pins {
 		for _, i := range p.Objects {
-			if _, _, err := a.w.bucket.Get(context.Background(), a.root.Objects[i].Key); err != nil {
-				a.w.fail("dangling: pin %s names %s: %v", p.Id, a.root.Objects[i].Key, err)
+			if _, _, err := a.j.bucket.Get(context.Background(), a.root.Objects[i].Key); err != nil {
+				a.j.fail("dangling: pin %s names %s: %v", p.Id, a.root.Objects[i].Key, err)
 			}
 		}
 		if !p.Written || p.Kind == pb.PinKind_CLONE {
@@ -215,7 +234,7 @@ func (a auditor) pins() {
 		}
 		c, err := s.ReadCopy(context.Background(), p)
 		if err != nil {
-			a.w.fail("dangling: copy of pin %s: %v", p.Id, err)
+			a.j.fail("dangling: copy of pin %s: %v", p.Id, err)
 			continue
 		}
 		held := map[string]bool{}
@@ -232,35 +251,35 @@ func (a auditor) pins() {
 		}
 		for i := range used {
 			if !held[c.Objects[i].Key] {
-				a.w.fail("dangling: pin %s does not hold %s, which its copy needs", p.Id, c.Objects[i].Key)
+				a.j.fail("dangling: pin %s does not hold %s, which its copy needs", p.Id, c.Objects[i].Key)
 			}
 		}
 	}
 }
 
 // final checks what a job that has ended leaves.
-func (w *world) final() {
-	if w.current == nil || w.current.FinishedUs == 0 {
-		w.fail("stuck: %s", w.where())
+func (j *job) final() {
+	if j.current == nil || j.current.FinishedUs == 0 {
+		j.fail("stuck: %s", j.where())
 		return
 	}
-	var got, want []row
-	for _, rows := range w.valid(w.current.Run) {
-		got = append(got, rows...)
+	if n := len(j.current.Outputs); n > 0 {
+		j.fail("job %s has finished, and %d outputs are not published", j.id, n)
 	}
+	a := auditor{j: j, root: j.current}
+	came := map[row]bool{}
 	for i := range splits * splitRows {
-		want = append(want, row(i))
+		came[row(i)] = true
 	}
-	auditor{w: w}.compare(3, "published", got, want)
-	w.depth = 99 // nobody does anything any more
-	if _, err := checkpoint.Sweep(context.Background(), faulty{w.bucket, w}, w.current); err != nil {
-		w.fail("sweep: %v", err)
+	a.outputs(came)
+	if _, err := checkpoint.Sweep(context.Background(), faulty{j.bucket, j}, j.current); err != nil {
+		j.fail("sweep: %v", err)
 	}
-	s := checkpoint.Store{Bucket: faulty{w.bucket, w}, Paths: paths}
-	if _, err := s.SweepCopies(context.Background(), func() *pb.Root { return w.current }); err != nil {
-		w.fail("sweep: %v", err)
+	s := checkpoint.Store{Bucket: faulty{j.bucket, j}, Paths: j.paths}
+	if _, err := s.SweepCopies(context.Background(), func() *pb.Root { return j.current }); err != nil {
+		j.fail("sweep: %v", err)
 	}
-	if left := w.orphans(); len(left) > 0 {
-		w.fail("garbage is left: %q", left)
+	if left := j.orphans(); len(left) > 0 {
+		j.fail("garbage is left: %q", left)
 	}
 }

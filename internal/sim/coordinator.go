@@ -16,7 +16,7 @@ import (
 
 // coordinator is a process that leads the job, or thinks so.
 type coordinator struct {
-	w       *world
+	j       *job
 	store   checkpoint.Store
 	m       *coord.Machine
 	root    *pb.Root // that it has committed last
@@ -25,58 +25,68 @@ type coordinator struct {
 	conns   []*conn
 	copies  []coord.Copy
 	deletes []string
-	busy    bool // inside a call
-	frozen  int  // until this step
+	astray  []parcel      // reports that come some time later
+	busy    bool          // inside a call
+	frozen  int           // until this step
+	ahead   time.Duration // of its clock
 	dead    bool
 	ended   bool
 }
 
-func (c *coordinator) over() bool { return c.dead || c.ended }
+// parcel is a message on a slow way.
+type parcel struct {
+	from coord.WorkerID
+	msg  *pb.FromWorker
+}
 
-func newStore(w *world) checkpoint.Store {
-	return checkpoint.Store{Bucket: faulty{w.bucket, w}, Paths: paths, Clock: simClock{clock.Real(), w}, Patience: time.Minute}
+func (c *coordinator) over() bool     { return c.dead || c.ended }
+func (c *coordinator) now() time.Time { return c.j.now.Add(c.ahead) }
+
+func newStore(j *job) checkpoint.Store {
+	return checkpoint.Store{Bucket: faulty{j.bucket, j}, Paths: j.paths, Clock: simClock{clock.Real(), j.world}, Patience: time.Minute}
 }
 
 // startCoordinator lets a new process take the job over, or start it, rarely afresh.
-func (w *world) startCoordinator() {
-	if w.depth > 1 {
+func (j *job) startCoordinator() {
+	if j.depth > 1 {
 		return
 	}
-	w.depth++
-	defer func() { w.depth-- }()
-	c := &coordinator{w: w, store: newStore(w), busy: true}
+	j.depth++
+	defer func() { j.depth-- }()
+	c := &coordinator{j: j, store: newStore(j), busy: true}
 	defer func() { c.busy = false }()
 	old, version, err := c.store.Read(context.Background())
 	var body *pb.Root
 	switch {
 	case errors.Is(err, objstore.ErrNotFound):
-		body = checkpoint.FreshRoot(nil, freshStart(w, 3))
+		body = checkpoint.FreshRoot(nil, j.freshStart(3))
 	case err != nil:
 		return
-	case w.person.wantsFresh:
-		w.person.wantsFresh = false
-		body = checkpoint.FreshRoot(old, freshStart(w, 2+w.intn(3)))
-		w.stats["fresh"]++
+	case j.person.wantsFresh:
+		j.person.wantsFresh = false
+		body = checkpoint.FreshRoot(old, j.freshStart(2+j.intn(3)))
+		j.stats["fresh"]++
 	case old.FinishedUs != 0:
 		return
 	default:
 		body = checkpoint.TakeOver(old)
-		if w.rules[AnyClaim] {
+		if j.rules[AnyClaim] {
 			for _, g := range body.Groups {
 				g.Previous = max(g.Previous, 0)
 			}
 		}
-		w.stats["takeovers"]++
+		j.stats["takeovers"]++
 	}
+	checkpoint.Finish(body, j.now) // when the one before has died just then
 	if c.version, err = c.commit(body, version); err != nil {
 		return
 	}
 	c.root = body
 	c.m = coord.NewMachine(body, coord.Settings{Interval: 300 * time.Millisecond, CutTimeout: 8 * time.Second, CompactionTimeout: 8 * time.Second,
-		Settle: 300 * time.Millisecond, Silence: 20 * time.Second, Policy: coord.Policy{Level0: 3, FanIn: 8, SmallBytes: 10, Ratio: 3}, Retain: 2, RetainEvery: 4 * time.Second}, w.now)
+		Settle: 300 * time.Millisecond, Silence: 20 * time.Second, Policy: coord.Policy{Level0: 3, FanIn: 8, SmallBytes: 10, Ratio: 3}, Retain: 2, RetainEvery: 4 * time.Second}, j.now)
 	c.m.FoldWith(c.fold)
-	w.coords = append(w.coords, c)
-	w.note("a coordinator leads term %d", body.Term)
+	j.coords = append(j.coords, c)
+	j.note("a coordinator leads term %d", body.Term)
 	if body.Term > 1 {
 		c.sweep()
 	}
@@ -94,8 +104,8 @@ func (c *coordinator) act() {
 		}
 	}
 	for _, l := range r.Logs {
-		c.w.stats[l.Text]++
-		c.w.note("coordinator: %s %v", l.Text, l.Args)
+		c.j.stats[l.Text]++
+		c.j.note("coordinator: %s %v", l.Text, l.Args)
 	}
 	c.deletes = append(c.deletes, r.Garbage...)
 	c.copies = append(c.copies, r.Copies...)
@@ -104,9 +114,9 @@ func (c *coordinator) act() {
 	}
 	if r.End != nil && !c.ended {
 		c.ended = true
-		c.w.note("the coordinator ends: finished %v, %v", r.End.Finished, r.End.Err)
+		c.j.note("the coordinator ends: finished %v, %v", r.End.Finished, r.End.Err)
 		if k := sabot.KindOf(r.End.Err); r.End.Err != nil && k != sabot.Fenced && k != sabot.Retry {
-			c.w.fail("the coordinator gives up: %v", r.End.Err)
+			c.j.fail("the coordinator gives up: %v", r.End.Err)
 		}
 	}
 }
@@ -114,17 +124,17 @@ func (c *coordinator) act() {
 // sweep looks for orphans; they are deleted at some later time.
 func (c *coordinator) sweep() {
 	var keys []string
-	for _, prefix := range []string{paths.Packs(), paths.Copies()} {
+	for _, prefix := range []string{c.j.paths.Packs(), c.j.paths.Copies()} {
 		for o := range c.store.Bucket.List(context.Background(), prefix) {
 			keys = append(keys, o.Key)
 		}
 	}
-	if c.w.rules[SweepAll] {
-		keys = checkpoint.Garbage(&pb.Root{Job: "job", Objects: objectsOf(keys)}, c.root)
+	if c.j.rules[SweepAll] {
+		keys = checkpoint.Garbage(&pb.Root{Job: c.j.id, Objects: objectsOf(keys)}, c.root)
 	} else {
 		keys = checkpoint.Collectable(c.root, keys)
 	}
-	c.w.stats["swept"] += len(keys)
+	c.j.stats["swept"] += len(keys)
 	c.deletes = append(c.deletes, keys...)
 }
 
@@ -137,14 +147,18 @@ func objectsOf(keys []string) (objs []*pb.Object) {
 
 // turn does one thing.
 func (c *coordinator) turn() {
-	w := c.w
-	if c.busy || c.dead || c.frozen > w.step {
+	j := c.j
+	if c.busy || c.dead || c.frozen > j.step {
 		return
 	}
-	if len(c.deletes) > 0 && w.intn(3) == 2 { // goes on after the end
+	if len(c.deletes) > 0 && j.intn(3) == 2 { // goes on after the end
 		k := c.deletes[0]
 		c.deletes = c.deletes[1:]
-		w.del(k)
+		if j.storm > j.step || j.fault(40) {
+			c.deletes = append(c.deletes, k) // refused, and tried again
+			return
+		}
+		j.del(k)
 		return
 	}
 	if c.ended {
@@ -152,34 +166,42 @@ func (c *coordinator) turn() {
 		return
 	}
 	switch {
-	case w.fault(150):
-		c.dead = true
-		c.hangUp()
-		w.stats["coordinators killed"]++
-		w.note("the coordinator of term %d dies", c.root.Term)
+	case j.fault(150):
+		c.die()
 		return
-	case w.fault(120):
-		c.frozen = w.step + w.intn(600)
-		w.note("the coordinator of term %d freezes", c.root.Term)
+	case j.fault(1500):
+		c.ahead += time.Hour
+		j.stats["clocks that jump"]++
+		j.note("the clock of the coordinator of term %d jumps", c.root.Term)
+	case j.fault(120):
+		c.frozen = j.step + j.intn(24000/j.pace)
+		j.note("the coordinator of term %d freezes", c.root.Term)
 		return
 	}
-	switch x := w.intn(12); {
+	switch x := j.intn(12); {
 	case x < 6:
 		c.deliver()
 	case x < 9:
 		c.doCommit()
 	case x == 9:
-		c.m.Tick(w.now)
+		c.m.Tick(c.now())
 		c.act()
 	case x == 10:
 		c.writeCopy()
-	case c.root.Term < w.current.Term && (w.quiet || w.intn(3) == 2): // its lease has told it
+	case c.root.Term < j.current.Term && (j.quiet || j.intn(3) == 2): // its lease has told it
 		c.dead = true
 		c.hangUp()
-		w.stats["stood down"]++
-	case !w.quiet && w.intn(3) == 2:
+		j.stats["stood down"]++
+	case !j.quiet && j.intn(3) == 2:
 		c.sweep()
 	}
+}
+
+func (c *coordinator) die() {
+	c.dead = true
+	c.hangUp()
+	c.j.stats["coordinators killed"]++
+	c.j.note("the coordinator of term %d dies", c.root.Term)
 }
 
 func (c *coordinator) hangUp() {
@@ -190,33 +212,51 @@ func (c *coordinator) hangUp() {
 
 // deliver gives the machine a message, a report sometimes twice.
 func (c *coordinator) deliver() {
-	w := c.w
+	j := c.j
+	if len(c.astray) > 0 && !j.plan.holdLate && j.intn(12) == 11 {
+		c.arrives()
+		return
+	}
 	if len(c.conns) == 0 {
 		return
 	}
-	at := w.intn(len(c.conns))
+	at := j.intn(len(c.conns))
 	x := c.conns[at]
 	if len(x.toCoord) == 0 {
 		if x.broken {
 			c.conns = slices.Delete(c.conns, at, at+1)
-			c.m.Leave(x.id, w.now)
+			c.m.Leave(x.id, c.now())
 			c.act()
 		}
 		return
 	}
 	m := x.toCoord[0]
 	x.toCoord = x.toCoord[1:]
-	if m.GetReport() != nil {
-		switch {
-		case w.fault(25):
-			w.stats["reports lost"]++
+	if r := m.GetReport(); r != nil {
+		switch c.reportFate(r) {
+		case lost:
+			j.stats["reports lost"]++
 			return
-		case w.fault(25):
-			x.toCoord = append(x.toCoord, m) // once more, later
-			w.stats["reports doubled"]++
+		case late:
+			c.astray = append(c.astray, parcel{x.id, m})
+			return
+		case twice:
+			x.toCoord = append(x.toCoord, m)
+			j.stats["reports doubled"]++
 		}
 	}
-	c.m.Step(x.id, m, w.now)
+	c.m.Step(x.id, m, c.now())
+	c.act()
+}
+
+// arrives gives the machine a report that has been on its way for long.
+func (c *coordinator) arrives() {
+	p := c.astray[0]
+	c.astray = c.astray[1:]
+	if c.j.current.Epoch > p.msg.GetReport().Base {
+		c.j.stats["reports late"]++
+	}
+	c.m.Step(p.from, p.msg, c.now())
 	c.act()
 }
 
@@ -228,16 +268,23 @@ func (c *coordinator) doCommit() {
 	body := c.want
 	c.want, c.busy = nil, true
 	c.finishEarly(body)
+	c.widened(body)
 	v, err := c.commit(body, c.version)
 	c.busy = false
 	if err != nil {
+		if sabot.KindOf(err) == sabot.Fenced && c.j.current.Term == body.Term {
+			c.j.fail("the coordinator of term %d is deposed by a commit of its own", body.Term)
+		}
 		c.m.CommitFailed(err)
 	} else {
-		if c.w.rules[NoPins] {
+		if c.j.rules[ForeignDeletes] {
+			c.deletes = append(c.deletes, c.foreign(c.root, body)...)
+		}
+		if c.j.rules[NoPins] {
 			c.deletes = append(c.deletes, pinnedOnly(body)...)
 		}
 		c.version, c.root = v, body
-		c.m.CommitDone(c.w.now)
+		c.m.CommitDone(c.now())
 	}
 	c.act()
 }
@@ -251,7 +298,7 @@ func (c *coordinator) writeCopy() {
 	c.busy = true
 	err := c.store.WriteCopy(context.Background(), x.Root, x.Pin)
 	c.busy = false
-	c.m.CopyDone(x.Pin.Id, err, c.w.now)
+	c.m.CopyDone(x.Pin.Id, err, c.now())
 	c.act()
-	c.w.stats["copies"]++
+	c.j.stats["copies"]++
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,13 +8,6 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
-
-// pack is an object in the making, and what of it lies in which partition.
-type pack struct {
-	object *pb.Object
-	body   []byte
-	refs   map[*part][]*pb.Reference
-}
 
 // filing is a cut under way: objects to be written one by one, and then the report.
 type filing struct {
@@ -32,102 +24,36 @@ func (g *group) cut(c *pb.Cut) {
 	if g.file != nil {
 		return
 	}
+	if term, generation := g.ledger.Fence(); g.j.rules[NoAskedUnder] && c.Term == term {
+		c = &pb.Cut{Term: term, Generation: generation, Cut: c.Cut, Hold: c.Hold}
+	}
 	take, again := g.ledger.Asked(c)
 	if !take {
 		return
 	}
-	g.hold = c.Hold
 	if again {
-		f := g.ledger.Again(c.Cut, g.w.name(), g.w.name)
+		f := g.ledger.Again(c.Cut, g.j.name(), g.j.name)
 		g.file = &filing{f.Report, f.Bodies, f.Keys()}
-		g.w.stats["filed again"]++
+		g.j.stats["filed again"]++
 		return
 	}
+	g.hold = c.Hold
 	g.barrier(c.Cut)
 }
 
 // random is what is new in the name of a pack.
 func (g *group) random() string {
-	if g.w.rules[ReuseNames] {
+	if g.j.rules[ReuseNames] {
 		return "same"
 	}
-	return g.w.name()
-}
-
-// pack writes the rows that are in no pack yet into one of cut n. It belongs to the cut that is taken next.
-func (g *group) pack(n uint64) *pack {
-	x := &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}, refs: map[*part][]*pb.Reference{}}
-	for _, stage := range []uint32{1, 2} {
-		for _, p := range g.parts[stage] {
-			g.packPart(x, p, n)
-			p.fresh = nil
-		}
-	}
-	return x
-}
-
-func (g *group) packPart(x *pack, p *part, n uint64) {
-	add := func(table string, lo, hi int64, rows []row) {
-		if len(rows) == 0 {
-			return
-		}
-		b := encode(rows)
-		x.refs[p] = append(x.refs[p], &pb.Reference{Table: table, Offset: int64(len(x.body)), Length: int64(len(b)), BucketLo: lo, BucketHi: hi, Lo: p.lo, Hi: p.hi,
-			Rows: int64(len(rows)), Cut: n})
-		x.body = append(x.body, b...)
-	}
-	add("all", 0, 0, p.fresh)
-	if p.stage == 1 {
-		add("last", 0, 0, p.fresh)
-		return
-	}
-	buckets := map[int64][]row{}
-	for _, r := range p.fresh {
-		if r.bucket() > p.mark {
-			buckets[r.bucket()] = append(buckets[r.bucket()], r)
-		}
-	}
-	ends := slices.Sorted(maps.Keys(buckets))
-	if g.w.rules[MixBuckets] && len(ends) > 1 {
-		var all []row
-		for _, end := range ends {
-			all = append(all, buckets[end]...)
-		}
-		add("open", ends[0]-width, ends[0], all)
-		return
-	}
-	for _, end := range ends {
-		add("open", end-width, end, buckets[end])
-	}
-}
-
-// flushEarly writes what there is before a cut is asked for.
-func (g *group) flushEarly() {
-	g.ledger.Committed(g.root)
-	r := g.ledger.Begin(0, "")
-	x := g.pack(max(r.Base+1, g.root.Floor))
-	if len(x.body) == 0 {
-		return
-	}
-	if g.put(x.object.Key, x.body) {
-		g.early = append(g.early, x)
-		g.w.stats["early"]++
-		return
-	}
-	g.k.drop() // the rows are read again
-	g.k.lost()
-}
-
-// put writes an object, and tells whether that succeeded.
-func (g *group) put(key string, body []byte) bool {
-	return (faulty{g.w.bucket, g.w}).Put(g.w.ctx(), key, body) == nil
+	return g.j.name()
 }
 
 // barrier ends a cut: what it brings is settled here, and written later.
 func (g *group) barrier(n uint64) {
-	r := g.ledger.Begin(n, g.w.name())
-	last := g.pack(n)
-	packs := append(slices.Clone(g.early), last)
+	r := g.ledger.Begin(n, g.j.name())
+	packs := append(g.early, g.pack(n)...)
+	last := packs[len(packs)-1]
 	g.early = nil
 	for _, stage := range []uint32{1, 2} {
 		for i, p := range g.parts[stage] {
@@ -150,7 +76,7 @@ func (g *group) barrier(n uint64) {
 	}
 	r.Ended = g.ended()
 	sections := last
-	if g.w.intn(3) == 2 { // sections in an object of their own
+	if g.j.intn(3) == 2 { // sections in an object of their own
 		sections = &pack{object: &pb.Object{Key: g.ledger.Pack(n, g.random())}}
 		packs = append(packs, sections)
 	}
@@ -169,7 +95,7 @@ func (g *group) barrier(n uint64) {
 	g.reportCompactions(r)
 	r.Published, r.Swept = g.published, g.swept
 	g.published, g.swept, g.news = nil, false, false
-	g.w.note("%s cuts %d of group %d: splits %v, ended %v", g.k.name, n, g.id, g.pos, r.Ended)
+	g.j.note("%s cuts %d of group %d: splits %v, ended %v", g.k.name, n, g.id, g.pos, r.Ended)
 }
 
 // exchanges packs what goes to the stages through the bucket, in blocks by hash.
@@ -184,9 +110,9 @@ func (g *group) exchanges(r *pb.Report, x *pack, object uint32) {
 		edges := []uint64{0, checkpoint.HashSpace / 3, checkpoint.HashSpace * 3 / 4, checkpoint.HashSpace}
 		for i := range len(edges) - 1 {
 			var in []row
-			for _, w := range rows {
-				if within(w.hash(stage), edges[i], edges[i+1]) {
-					in = append(in, w)
+			for _, x := range rows {
+				if within(x.hash(stage), edges[i], edges[i+1]) {
+					in = append(in, x)
 				}
 			}
 			if len(in) > 0 {
@@ -216,9 +142,9 @@ func (g *group) outputs(r *pb.Report, x *pack, object uint32) {
 			ro.Sections = []*pb.Section{{Object: object, Offset: int64(len(x.body)), Length: int64(len(b)), Rows: int64(len(p.out))}}
 			x.body = append(x.body, b...)
 		}
-		ro.Close = open && (r.Ended || g.w.intn(3) == 2)
-		if g.w.rules[EarlyPublish] && ro.Close && ro.Schema != nil {
-			g.w.publish(g.root.Run, ro.Key, p.out)
+		ro.Close = open && (r.Ended || g.j.intn(3) == 2)
+		if g.j.rules[EarlyPublish] && ro.Close && ro.Schema != nil {
+			g.j.publish(g.root.Run, ro.Key, p.out)
 		}
 		p.out = nil
 		if ro.Close {
@@ -248,6 +174,10 @@ func (g *group) upload() {
 		}
 		return
 	}
+	if g.j.fault(20) {
+		g.j.stats["cuts too large to keep"]++
+		f.bodies = tooMuch(f.bodies)
+	}
 	g.ledger.Filed(f.report, f.bodies)
 	g.file = nil
 	if g.k.conn != nil {
@@ -257,103 +187,30 @@ func (g *group) upload() {
 
 // publish makes visible what the committed root lists.
 func (g *group) publish() {
+	if g.j.plan.publish != nil && !g.j.plan.publish(g.k) {
+		return
+	}
 	for _, o := range g.root.Outputs {
 		key := &pb.OutputKey{Sink: o.Sink, Range: o.Range, Number: o.Number}
-		id := g.w.outputName(g.root.Run, key)
-		if !o.Closed || o.Group != g.id || g.done[id] || g.w.intn(3) == 2 {
+		id := g.j.outputName(g.root.Run, key)
+		if !o.Closed || o.Group != g.id || g.done[id] || g.j.intn(3) == 2 {
 			continue
 		}
 		var rows []row
 		for _, s := range o.Sections {
-			b, err := g.w.bucket.GetRange(g.w.ctx(), g.root.Objects[s.Object].Key, s.Offset, s.Length)
+			b, err := g.j.bucket.GetRange(g.j.ctx(), g.root.Objects[s.Object].Key, s.Offset, s.Length)
 			if err != nil {
 				return // published by another, and collected: this group is behind
 			}
 			rows = append(rows, decode(b)...)
 		}
 		g.done[id] = true
-		g.w.publish(g.root.Run, key, rows)
+		g.j.publish(g.root.Run, key, rows)
 		g.published = append(g.published, key)
 	}
 	if owners := checkpoint.Owners(g.root); len(g.root.OldRuns) > 0 && len(owners) > 0 && owners[0] == g.id && !g.done["sweep"] {
 		g.done["sweep"] = true
-		g.w.removeRuns(g.root.OldRuns)
+		g.j.removeRuns(g.root.OldRuns)
 		g.swept = true
 	}
-}
-
-// compact runs a task; a missing input ends it.
-func (g *group) compact() {
-	term, _ := g.ledger.Fence()
-	if len(g.tasks) == 0 {
-		return
-	}
-	t := g.tasks[0]
-	g.tasks = g.tasks[1:]
-	k := t.Compaction
-	if k.Term != term {
-		return
-	}
-	c := &pb.Compaction{Term: k.Term, Cut: k.Cut, Stage: k.Stage, Lo: k.Lo, Hi: k.Hi, Bottom: k.Bottom}
-	var rows []row
-	var table string
-	for _, r := range k.Inputs {
-		b, err := g.w.bucket.GetRange(g.w.ctx(), t.Objects[r.Object].Key, r.Offset, r.Length)
-		if err != nil {
-			return
-		}
-		for _, x := range decode(b) {
-			if within(x.hash(k.Stage), r.Lo, r.Hi) {
-				rows = append(rows, x)
-			}
-		}
-		table = r.Table
-		c.Inputs = append(c.Inputs, &pb.Reference{Table: r.Table, Object: r.Object, Offset: r.Offset, Length: r.Length, BucketLo: r.BucketLo, BucketHi: r.BucketHi,
-			Lo: r.Lo, Hi: r.Hi})
-	}
-	if table == "last" {
-		rows = g.merged(rows, k.Bottom)
-	}
-	done := &pb.CompactionTask{Compaction: c, Objects: slices.Clone(t.Objects)}
-	if len(rows) > 0 {
-		b := encode(rows)
-		key := paths.Pack(k.Term, k.Cut, g.random())
-		if !g.put(key, b) {
-			return
-		}
-		c.Outputs = []*pb.Reference{{Table: table, Object: uint32(len(t.Objects)), Length: int64(len(b)), Rows: int64(len(rows)), Lo: c.Lo, Hi: c.Hi}}
-		done.Objects = append(done.Objects, &pb.Object{Key: key, Size: int64(len(b))})
-	} else if !k.Bottom {
-		return
-	}
-	g.results = append(g.results, done)
-}
-
-// merged returns the newest row of each key; at the bottom those that delete go too.
-func (g *group) merged(rows []row, bottom bool) (out []row) {
-	last := map[uint32]row{}
-	for _, r := range rows {
-		last[r.key()] = r
-	}
-	for _, r := range last {
-		if !bottom || !r.deletes() {
-			out = append(out, r)
-		}
-	}
-	slices.SortFunc(out, func(a, b row) int { return cmp.Compare(a.key(), b.key()) })
-	return out
-}
-
-func (g *group) reportCompactions(r *pb.Report) {
-	for _, t := range g.results {
-		base := uint32(len(r.Objects))
-		for _, refs := range [][]*pb.Reference{t.Compaction.Inputs, t.Compaction.Outputs} {
-			for _, ref := range refs {
-				ref.Object += base
-			}
-		}
-		r.Objects = append(r.Objects, t.Objects...)
-		r.Compactions = append(r.Compactions, t.Compaction)
-	}
-	g.results = nil
 }

@@ -10,7 +10,7 @@ import (
 // group is what a worker runs of the job, as of one root.
 type group struct {
 	k      *worker
-	w      *world
+	j      *job
 	id     uint32
 	root   *pb.Root // newest committed, as far as it knows
 	start  int64    // rows of its splits as of the root that it started from
@@ -23,6 +23,7 @@ type group struct {
 	sent  map[uint32][]row // to stages, through the bucket
 	news  bool             // something that its rows do not show, for a cut
 
+	stale     bool // see behind
 	hold      bool
 	file      *filing // cut under way; nil: none
 	early     []*pack
@@ -36,15 +37,17 @@ type group struct {
 
 // part is one partition, and the rows that are in no pack yet.
 type part struct {
-	stage  uint32
-	lo, hi uint64
-	mark   int64 // watermark
-	fresh  []row
-	out    []row // to be put out
+	stage   uint32
+	lo, hi  uint64
+	mark    int64 // watermark
+	lane    int64 // that of its lane: the same
+	fresh   []row
+	out     []row           // to be put out
+	windows map[window]bool // that are open
 }
 
 func newGroup(k *worker, root *pb.Root, id uint32) *group {
-	g := &group{k: k, w: k.w, id: id, root: root, shared: checkpoint.Shared(root), ledger: checkpoint.NewLedger(root, id), pos: map[int]int{},
+	g := &group{k: k, j: k.j, id: id, root: root, shared: checkpoint.Shared(root), ledger: checkpoint.NewLedger(root, id), pos: map[int]int{},
 		parts: map[uint32][]*part{}, read: map[uint32]*checkpoint.Reading{}, sent: map[uint32][]row{}, open: map[string]uint64{},
 		done: map[string]bool{}}
 	for s, sp := range root.Sources[0].Splits {
@@ -55,15 +58,13 @@ func newGroup(k *worker, root *pb.Root, id uint32) *group {
 	}
 	for _, stage := range []uint32{1, 2} {
 		g.read[stage] = checkpoint.NewReading(root, stage, id)
-		if g.w.rules[ForgetsRead] {
+		if g.j.rules[ForgetsRead] {
 			for _, p := range g.read[stage].Parts {
 				clear(p.Read)
 			}
 		}
-		for _, p := range stageParts(root, stage) {
-			if p.Group == id {
-				g.parts[stage] = append(g.parts[stage], &part{stage: stage, lo: p.Lo, hi: p.Hi, mark: p.WatermarkUs})
-			}
+		for _, p := range g.own(root, stage) {
+			g.parts[stage] = append(g.parts[stage], &part{stage: stage, lo: p.Lo, hi: p.Hi, mark: p.WatermarkUs, lane: p.WatermarkUs, windows: map[window]bool{}})
 		}
 	}
 	for _, o := range root.Outputs {
@@ -71,15 +72,49 @@ func newGroup(k *worker, root *pb.Root, id uint32) *group {
 			g.open[o.Range] = o.Number
 		}
 	}
+	for _, p := range g.parts[2] {
+		g.openWindows(p)
+	}
 	if !g.shared { // what is left in the bucket comes before what comes in memory
 		for _, stage := range []uint32{1, 2} {
 			for g.readExchange(stage) {
 			}
 		}
 	}
+	if g.stale {
+		return nil
+	}
 	g.adopt()
 	g.publish()
 	return g
+}
+
+// own returns the group's partitions of a stage.
+func (g *group) own(root *pb.Root, stage uint32) (parts []*pb.Partition) {
+	for _, p := range stageParts(root, stage) {
+		if p.Group == g.id {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// fetch reads rows of an object of the root. When that is gone, the group is behind, and has to start again.
+func (g *group) fetch(object uint32, off, n int64) []row {
+	b, err := g.j.bucket.GetRange(g.j.ctx(), g.root.Objects[object].Key, off, n)
+	if err != nil {
+		g.behind()
+		return nil
+	}
+	return decode(b)
+}
+
+// behind: something that the group's root names is not there any more.
+func (g *group) behind() {
+	g.stale = true
+	g.j.stats["stale reads"]++
+	g.k.drop()
+	g.k.lost()
 }
 
 // owns tells whether the group has the same share in another root.
@@ -115,7 +150,7 @@ func (g *group) committed(root *pb.Root) {
 
 // turn does one thing of a worker that has a coordinator.
 func (g *group) turn() {
-	switch x := g.w.intn(10); {
+	switch x := g.j.intn(10); {
 	case x < 3:
 		g.readRows()
 	case x < 5:
@@ -126,7 +161,7 @@ func (g *group) turn() {
 		g.progress()
 	default:
 		g.alone()
-		if x == 9 && g.w.intn(3) == 0 {
+		if x == 9 && g.j.intn(3) == 0 {
 			g.flushEarly()
 		}
 	}
@@ -134,7 +169,7 @@ func (g *group) turn() {
 
 // alone does one thing that needs no coordinator.
 func (g *group) alone() {
-	switch g.w.intn(4) {
+	switch g.j.intn(4) {
 	case 0:
 		g.publish()
 	case 1:
@@ -146,7 +181,7 @@ func (g *group) alone() {
 
 // readRows reads some rows of a split.
 func (g *group) readRows() {
-	if g.hold || len(g.pos) == 0 {
+	if g.hold || len(g.pos) == 0 || g.j.plan.rows != nil && !g.j.plan.rows(g.k) {
 		return
 	}
 	mine := make([]int, 0, len(g.pos))
@@ -154,8 +189,8 @@ func (g *group) readRows() {
 		mine = append(mine, s)
 	}
 	slices.Sort(mine)
-	s := mine[g.w.intn(len(mine))]
-	for range 1 + g.w.intn(3) {
+	s := mine[g.j.intn(len(mine))]
+	for range 1 + g.j.intn(3) {
 		if g.pos[s] == splitRows {
 			break
 		}
@@ -176,8 +211,8 @@ func (g *group) readRows() {
 func (g *group) take(stage uint32, r row) {
 	i := slices.IndexFunc(g.parts[stage], func(p *part) bool { return within(r.hash(stage), p.lo, p.hi) })
 	if i < 0 {
-		if !g.w.rules[NoRowClip] {
-			g.w.fail("row %d came to a group that does not have its partition of stage %d", r, stage)
+		if !g.j.rules[NoRowClip] {
+			g.j.fail("row %d came to a group that does not have its partition of stage %d", r, stage)
 			return
 		}
 		i = 0
@@ -187,6 +222,11 @@ func (g *group) take(stage uint32, r row) {
 	switch {
 	case stage == 2:
 		p.out = append(p.out, r)
+		if r.bucket() > p.lane {
+			p.windows[r.window()] = true
+		} else {
+			g.j.stats["late rows"]++
+		}
 	case g.shared:
 		g.sent[2] = append(g.sent[2], r)
 	default:
@@ -203,11 +243,9 @@ func (g *group) readExchange(stage uint32) bool {
 	}
 	from, to, off, n := rd.Span(e)
 	if from < to {
-		body, err := g.w.bucket.GetRange(g.w.ctx(), g.root.Objects[e.Object].Key, off, n)
-		if err != nil { // gone: this group is behind, and starts again
-			g.w.stats["stale reads"]++
-			g.k.drop()
-			g.k.lost()
+		body, err := g.j.bucket.GetRange(g.j.ctx(), g.root.Objects[e.Object].Key, off, n)
+		if err != nil {
+			g.behind()
 			return false
 		}
 		for _, b := range e.Blocks[from:to] {
@@ -217,7 +255,7 @@ func (g *group) readExchange(stage uint32) bool {
 				continue
 			}
 			for _, r := range decode(block) {
-				if rd.Takes(e, r.hash(stage)) || g.w.rules[NoRowClip] && len(g.parts[stage]) > 0 {
+				if rd.Takes(e, r.hash(stage)) || g.j.rules[NoRowClip] && len(g.parts[stage]) > 0 {
 					g.take(stage, r)
 				}
 			}
@@ -226,41 +264,6 @@ func (g *group) readExchange(stage uint32) bool {
 	rd.Done(e.Group, e.Cut)
 	g.news = true
 	return true
-}
-
-// adopt passes on the watermarks of what feeds the stages, once its rows are read.
-func (g *group) adopt() {
-	raise := func(stage uint32, to int64) {
-		for _, p := range g.parts[stage] {
-			if to > p.mark {
-				p.mark = to
-				g.news = true
-			}
-		}
-	}
-	if !g.shared {
-		low := forever
-		for _, at := range g.pos {
-			if at < splitRows {
-				low = min(low, int64(at))
-			}
-		}
-		raise(1, low)
-		raise(2, low)
-		return
-	}
-	low := forever
-	for _, sp := range g.root.Sources[0].Splits {
-		if !sp.Ended {
-			low = min(low, sp.WatermarkUs)
-		}
-	}
-	if g.read[1].Next(g.root) == nil || g.w.rules[EagerWatermark] {
-		raise(1, low)
-	}
-	if g.read[2].Next(g.root) == nil || g.w.rules[EagerWatermark] {
-		raise(2, least(stageParts(g.root, 1)))
-	}
 }
 
 // ended tells whether nothing more comes to the group, or from it.

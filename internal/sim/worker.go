@@ -10,68 +10,71 @@ import (
 
 // worker is a process that works for whoever leads, or seems to.
 type worker struct {
-	w       *world
+	j       *job
 	name    string
 	conn    *conn
 	g       *group // nil: it has none
 	busy    bool   // inside a call
 	frozen  int    // until this step
 	leaving bool
+	claims  bool // it has offered its group to a coordinator that has not answered yet
 	gone    bool // it was told to stop, and starts again some time
 }
 
 // turn does one thing.
 func (k *worker) turn() {
-	w := k.w
-	if k.busy || k.frozen > w.step {
+	j := k.j
+	if k.busy || k.frozen > j.step {
 		return
 	}
 	k.busy = true
 	defer func() { k.busy = false }()
 	switch {
-	case w.fault(500):
+	case j.fault(500):
 		k.crash()
 		return
-	case w.fault(400):
-		k.frozen = w.step + w.intn(600)
-		w.note("%s freezes", k.name)
+	case j.fault(400):
+		k.frozen = j.step + j.intn(24000/j.pace)
+		j.note("%s freezes", k.name)
 		return
 	case k.gone:
-		if w.intn(20) == 0 || w.quiet {
+		if j.intn(20) == 0 || j.quiet {
 			k.gone, k.leaving = false, false
 		}
 		return
 	case k.conn == nil:
-		if w.intn(2) == 0 {
+		if j.intn(2) == 0 {
 			k.connect()
 		} else if k.g != nil {
 			k.g.alone()
 		}
 		return
-	case k.conn.broken, w.fault(300):
+	case k.conn.broken, j.fault(300):
 		k.lost()
 		return
-	case len(k.conn.toWork) > 0 && w.intn(3) > 0:
+	case len(k.conn.toWork) > 0 && j.intn(3) > 0:
 		m := k.conn.toWork[0]
 		k.conn.toWork = k.conn.toWork[1:]
 		k.handle(m)
 		return
-	case !w.quiet && !w.calm && !k.leaving && w.oneIn(600):
+	case !j.quiet && !j.calm && !k.leaving && j.oneIn(600):
 		k.leaving = true
-		w.stats["drains"]++
+		j.stats["drains"]++
 		k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Leave{Leave: &pb.Leave{}}})
 	}
-	if k.g != nil {
+	if k.g != nil && k.claims {
+		k.g.alone()
+	} else if k.g != nil {
 		k.g.turn()
-	} else if w.intn(4) == 0 {
+	} else if j.intn(4) == 0 {
 		k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Progress{Progress: &pb.Progress{}}}) // a sign of life
 	}
 }
 
 func (k *worker) crash() {
 	if k.g != nil {
-		k.w.stats["workers killed"]++
-		k.w.note("%s dies", k.name)
+		k.j.stats["workers killed"]++
+		k.j.note("%s dies", k.name)
 	}
 	k.drop()
 	k.lost()
@@ -89,34 +92,34 @@ func (k *worker) drop() { k.g = nil }
 
 // connect looks for a coordinator, and claims the group that the worker still holds.
 func (k *worker) connect() {
-	w := k.w
-	if k.g != nil && k.g.cutting() && w.intn(4) > 0 {
+	j := k.j
+	if k.g != nil && k.g.cutting() && j.intn(4) > 0 {
 		k.g.alone() // it finishes its cut first, for a while
 		return
 	}
 	var up []*coordinator
-	for _, c := range w.coords {
-		if !c.over() && !c.busy && c.frozen <= w.step {
+	for _, c := range j.coords {
+		if !c.over() && !c.busy && c.frozen <= j.step {
 			up = append(up, c)
 		}
 	}
 	if len(up) == 0 {
 		return
 	}
-	b, _, err := w.bucket.Get(context.Background(), current)
+	b, _, err := j.bucket.Get(context.Background(), j.paths.Current())
 	if err != nil {
 		return
 	}
 	root, err := checkpoint.DecodeRoot(b)
 	if err != nil {
-		w.fail("committed root: %v", err)
+		j.fail("committed root: %v", err)
 		return
 	}
-	if k.g != nil && k.g.root.Run != root.Run {
+	if k.g != nil && k.g.root.Run != root.Run && !j.rules[NoRun] {
 		k.drop()
 	}
-	c := up[w.intn(len(up))]
-	k.conn = &conn{id: coord.WorkerID(w.name()), to: c}
+	c := up[j.intn(len(up))]
+	k.conn = &conn{id: coord.WorkerID(j.name()), to: c}
 	c.conns = append(c.conns, k.conn)
 	k.leaving = false
 	k.register()
@@ -124,20 +127,22 @@ func (k *worker) connect() {
 
 func (k *worker) register() {
 	r := &pb.Register{Worker: k.name}
+	k.claims = false
 	if k.g != nil && !k.g.cutting() && len(k.g.early) == 0 { // packs of an earlier term cannot be brought in any more
-		r.Claim = k.g.ledger.Claim(k.g.start)
+		r.Claim, k.claims = k.g.ledger.Claim(k.g.start), true
 	}
 	k.conn.send(&pb.FromWorker{Message: &pb.FromWorker_Register{Register: r}})
 }
 
 // handle takes a message of the coordinator.
 func (k *worker) handle(m *pb.ToWorker) {
-	w, g := k.w, k.g
+	j, g := k.j, k.g
 	switch m := m.Message.(type) {
 	case *pb.ToWorker_Assignment:
 		a := m.Assignment
+		k.claims = false
 		if !a.GoOn {
-			if w.rules[GoesOn] && g != nil && g.id == a.Group && g.owns(a.Root) {
+			if j.rules[GoesOn] && g != nil && g.id == a.Group && g.owns(a.Root) {
 				g.ledger = checkpoint.NewLedger(a.Root, g.id)
 				g.committed(a.Root)
 				return
@@ -145,21 +150,22 @@ func (k *worker) handle(m *pb.ToWorker) {
 			k.begin(a.Root, a.Group)
 			return
 		}
-		if g == nil || g.id != a.Group || !g.ledger.GoOn(a.Root, g.start) && !w.rules[AnyClaim] {
+		if g == nil || g.id != a.Group || !g.ledger.GoOn(a.Root, g.start) && !j.rules[AnyClaim] {
 			k.register()
 			return
 		}
-		if w.rules[AnyClaim] && g.owns(a.Root) {
+		if j.rules[AnyClaim] && g.owns(a.Root) {
 			g.ledger = checkpoint.NewLedger(a.Root, g.id)
 		}
-		w.stats["goes on"]++
-		w.note("%s goes on with group %d", k.name, g.id)
+		j.stats["goes on"]++
+		j.note("%s goes on with group %d", k.name, g.id)
+		g.hold = g.hold && j.rules[HoldsOn]
 		g.committed(a.Root)
 	case *pb.ToWorker_Refused:
 		if g == nil || !g.ledger.Last(m.Refused.CutId) {
 			return
 		}
-		if w.rules[GoesOn] {
+		if j.rules[GoesOn] {
 			g.ledger = checkpoint.NewLedger(m.Refused.Root, g.id)
 			g.committed(m.Refused.Root)
 			return
@@ -191,9 +197,12 @@ func (k *worker) handle(m *pb.ToWorker) {
 // begin starts a group from a root.
 func (k *worker) begin(root *pb.Root, id uint32) {
 	if checkpoint.GroupOf(root, id) == nil {
-		k.w.fail("an assignment of a group that the root does not list")
+		k.j.fail("an assignment of a group that the root does not list")
 		return
 	}
+	if k.g != nil && len(k.g.tasks)+len(k.g.results) > 0 && len(stageParts(root, 1)) != len(stageParts(k.g.root, 1)) {
+		k.j.stats["compactions over a change of partitions"]++
+	}
 	k.g = newGroup(k, root, id)
-	k.w.stats["groups started"]++
+	k.j.stats["groups started"]++
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/objstore/mem"
 )
@@ -19,40 +18,27 @@ type world struct {
 	now   time.Time
 	step  int
 	quiet bool // no more faults: everything must come to its end
+	pace  int  // milliseconds that a turn takes at most
+	mild  int  // how mild: 1 is the roughest
 	calm  bool // no random faults at all: a scenario brings its own
 	depth int
 	bad   string
 	trace []string // nil: not wanted
 
-	bucket  *mem.Bucket
-	late    []func() // requests whose effect is still to come
-	current *pb.Root
-	coords  []*coordinator
-	workers []*worker
-	person  *person
-	names   int
-
-	outside map[string][]row    // published, by name
-	snaps   map[string]*pb.Root // that brought pins in, by pin
-	void    []voided            // outputs whose rows were said to come again
-	stats   map[string]int
-}
-
-// voided are outputs that a restore has named.
-type voided struct {
-	run    string
-	above  uint64
-	cuts   []uint64
-	upTo   uint64
-	listed map[string]bool // by name, those that were open
+	bucket *mem.Bucket
+	late   []func() // requests whose effect is still to come
+	storm  int      // until this step every request is refused
+	jobs   []*job   // the first, and the one that a person makes of it
+	plan   plan
+	names  int
+	stats  map[string]int
 }
 
 func newWorld(c *choices, rules Rules, workers int) *world {
-	w := &world{choices: c, rules: rules, now: time.Unix(1_000_000, 0), bucket: mem.New(), outside: map[string][]row{}, snaps: map[string]*pb.Root{}, stats: map[string]int{}}
-	for i := range workers {
-		w.workers = append(w.workers, &worker{w: w, name: fmt.Sprint("worker", i)})
-	}
-	w.person = &person{w: w}
+	w := &world{choices: c, rules: rules, now: time.Unix(1_000_000, 0), bucket: mem.New(), stats: map[string]int{}}
+	x := c.intn(4)
+	w.mild, w.pace = []int{1, 4, 12, 40}[x], []int{40, 20, 12, 12}[x]
+	w.newJob("job", workers)
 	return w
 }
 
@@ -69,8 +55,8 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
-// fault is true once in n, never in the quiet phase.
-func (w *world) fault(n int) bool { return !w.quiet && !w.calm && w.oneIn(n) }
+// fault is true once in n, or less often in a mild history; never in the quiet phase.
+func (w *world) fault(n int) bool { return !w.quiet && !w.calm && w.oneIn(n*w.mild) }
 
 func (w *world) name() string { w.names++; return fmt.Sprintf("x%d", w.names) }
 
@@ -95,76 +81,78 @@ func (w *world) others(n int) {
 	}
 	w.depth++
 	defer func() { w.depth-- }()
-	if len(w.late) > 0 && w.intn(4) == 0 {
-		f := w.late[0]
-		w.late = w.late[1:]
-		f()
+	if len(w.late) > 0 && !w.plan.holdLate && w.intn(4) == 0 {
+		w.comesLate()
 	}
 	for range w.intn(n + 1) {
 		w.turn()
 	}
 }
 
+// comesLate lets a request take effect at last.
+func (w *world) comesLate() {
+	f := w.late[0]
+	w.late = w.late[1:]
+	f()
+}
+
 // turn lets one actor do one thing.
 func (w *world) turn() {
-	w.now = w.now.Add(time.Duration(w.intn(40)) * time.Millisecond)
+	w.now = w.now.Add(time.Duration(w.intn(w.pace)) * time.Millisecond)
 	if w.fault(3000) {
 		w.now = w.now.Add(time.Hour)
 		w.note("the clock jumps by an hour")
 	}
-	leads := slices.ContainsFunc(w.coords, func(c *coordinator) bool { return !c.over() && c.frozen <= w.step })
-	if w.current != nil && w.current.FinishedUs != 0 {
-		leads = true // nobody is needed any more, but who is there goes on
+	if w.fault(2000) {
+		w.storm = w.step + w.intn(200)
+		w.note("the bucket refuses all")
 	}
-	if !leads && w.intn(2) == 0 || w.fault(400) {
-		w.startCoordinator()
-		return
+	j := w.jobs[0]
+	if len(w.jobs) > 1 {
+		j = w.jobs[w.intn(len(w.jobs))]
 	}
-	n := len(w.workers) * 2
-	switch x := w.intn(n + 4); {
-	case x < n:
-		w.workers[x/2].turn()
-	case x == n+3:
-		w.person.turn()
-	case len(w.coords) > 0:
-		c := w.coords[len(w.coords)-1]
-		if w.intn(3) == 0 {
-			c = w.coords[w.intn(len(w.coords))]
-		}
-		c.turn()
-	}
+	j.turn()
 }
 
 // run lets a history happen: so many steps of anything, and then whatever it takes to end.
 func (w *world) run(steps int) {
-	for w.step = 0; w.step < steps+20000 && w.bad == ""; w.step++ {
-		if w.step == steps {
-			w.settle()
-		}
-		if w.quiet && w.ended() {
-			break
-		}
+	for w.step = 0; w.step < steps && w.bad == ""; w.step++ {
 		w.turn()
 	}
-	if w.bad == "" {
-		w.final()
+	w.end()
+}
+
+// end lets everything come to its end without faults, and looks at what is left.
+func (w *world) end() {
+	w.settle()
+	for n := 0; n < 20000 && w.bad == "" && !w.ended(); n++ {
+		w.step++
+		w.turn()
+	}
+	w.depth = 99 // nobody does anything any more
+	for _, j := range w.jobs {
+		if w.bad == "" && (j.current != nil || j == w.jobs[0]) {
+			j.final()
+		}
 	}
 }
 
 // settle begins the quiet phase.
 func (w *world) settle() {
-	w.quiet, w.fair = true, rand.New(rand.NewSource(1))
+	w.quiet, w.fair, w.storm, w.plan = true, rand.New(rand.NewSource(1)), 0, plan{}
 	w.note("faults end")
-	for _, c := range w.coords {
-		c.frozen = 0
-	}
-	for _, k := range w.workers {
-		k.frozen = 0
+	for _, j := range w.jobs {
+		for _, c := range j.coords {
+			c.frozen = 0
+		}
+		for _, k := range j.workers {
+			k.frozen = 0
+		}
 	}
 }
 
 func (w *world) ended() bool {
-	return w.current != nil && w.current.FinishedUs != 0 && len(w.late) == 0 && !slices.ContainsFunc(w.coords, func(c *coordinator) bool { return !c.over() })
+	return len(w.late) == 0 && !slices.ContainsFunc(w.jobs, func(j *job) bool { return !j.over() })
 }
 
 func (w *world) ctx() context.Context { return context.Background() }

@@ -1,4 +1,4 @@
-// Package metered tells an observer of every call of a bucket.
+// Package metered tells an observer of every call of a bucket, and watches over those that are not answered.
 package metered
 
 import (
@@ -46,15 +46,16 @@ var (
 // Observer is told of a call when it has ended. Bytes are those of the body. Any goroutine may call it.
 type Observer func(op Op, outcome Outcome, took time.Duration, bytes int64)
 
-// Wrap returns b with an observer. What b can do besides it still can: see objstore.LockerOf.
-func Wrap(b objstore.Bucket, c clock.Clock, observe Observer) objstore.Bucket {
-	return &bucket{b, c, observe}
+// Wrap returns b with an observer and a watch, each of which may be nil. What b can do besides it still can: see objstore.LockerOf.
+func Wrap(b objstore.Bucket, c clock.Clock, observe Observer, watch *Watch) objstore.Bucket {
+	return &bucket{b, c, observe, watch}
 }
 
 type bucket struct {
 	objstore.Bucket
 	clock   clock.Clock
 	observe Observer
+	watch   *Watch
 }
 
 // Unwrap returns the bucket below.
@@ -76,48 +77,70 @@ func outcome(err error) Outcome {
 	return Failed
 }
 
-func (b *bucket) ended(op Op, began time.Time, bytes int, err error) {
-	b.observe(op, outcome(err), b.clock.Now().Sub(began), int64(bytes))
+// call is one call under way.
+type call struct {
+	b       *bucket
+	op      Op
+	began   time.Time
+	watched *watched
+}
+
+func (b *bucket) begin(op Op, key string) call {
+	c := call{b: b, op: op, began: b.clock.Now()}
+	if b.watch != nil && op != List { // how long a list takes is a matter of who reads it
+		c.watched = b.watch.begin(op, key, c.began)
+	}
+	return c
+}
+
+func (c call) end(ctx context.Context, bytes int, err error) {
+	now := c.b.clock.Now()
+	if c.watched != nil {
+		c.b.watch.end(ctx, c.watched, now, err)
+	}
+	if c.b.observe != nil {
+		c.b.observe(c.op, outcome(err), now.Sub(c.began), int64(bytes))
+	}
 }
 
 // Get implements objstore.Bucket.
 func (b *bucket) Get(ctx context.Context, key string) ([]byte, objstore.Version, error) {
-	began := b.clock.Now()
+	c := b.begin(Get, key)
 	body, v, err := b.Bucket.Get(ctx, key)
-	b.ended(Get, began, len(body), err)
+	c.end(ctx, len(body), err)
 	return body, v, err
 }
 
 // GetRange implements objstore.Bucket.
 func (b *bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte, error) {
-	began := b.clock.Now()
+	c := b.begin(GetRange, key)
 	body, err := b.Bucket.GetRange(ctx, key, off, n)
-	b.ended(GetRange, began, len(body), err)
+	c.end(ctx, len(body), err)
 	return body, err
 }
 
 // Put implements objstore.Bucket.
 func (b *bucket) Put(ctx context.Context, key string, body []byte) error {
-	began := b.clock.Now()
+	c := b.begin(Put, key)
 	err := b.Bucket.Put(ctx, key, body)
-	b.ended(Put, began, len(body), err)
+	c.end(ctx, len(body), err)
 	return err
 }
 
 // PutIf implements objstore.Bucket.
 func (b *bucket) PutIf(ctx context.Context, key string, body []byte, expected objstore.Version) (objstore.Version, error) {
-	began := b.clock.Now()
+	c := b.begin(PutIf, key)
 	v, err := b.Bucket.PutIf(ctx, key, body, expected)
-	b.ended(PutIf, began, len(body), err)
+	c.end(ctx, len(body), err)
 	return v, err
 }
 
 // List implements objstore.Bucket.
 func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[objstore.Object, error] {
 	return func(yield func(objstore.Object, error) bool) {
-		began := b.clock.Now()
+		c := b.begin(List, prefix)
 		var failed error
-		defer func() { b.ended(List, began, 0, failed) }()
+		defer func() { c.end(ctx, 0, failed) }()
 		for o, err := range b.Bucket.List(ctx, prefix) {
 			failed = err
 			if !yield(o, err) {
@@ -129,8 +152,8 @@ func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[objstore.Obj
 
 // Delete implements objstore.Bucket.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	began := b.clock.Now()
+	c := b.begin(Delete, key)
 	err := b.Bucket.Delete(ctx, key)
-	b.ended(Delete, began, 0, err)
+	c.end(ctx, 0, err)
 	return err
 }

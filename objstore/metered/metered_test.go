@@ -16,7 +16,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(*testing.T) objstore.Bucket {
-		return metered.Wrap(mem.New(), clock.Real(), func(metered.Op, metered.Outcome, time.Duration, int64) {})
+		return metered.Wrap(mem.New(), clock.Real(), func(metered.Op, metered.Outcome, time.Duration, int64) {}, &metered.Watch{})
 	})
 }
 
@@ -27,7 +27,7 @@ func TestObserver(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, fmt.Sprint(op, " ", o, " ", n))
-	})
+	}, nil)
 	ctx := t.Context()
 	_, _, _ = b.Get(ctx, "k") // what they come to, the observer is told
 	_, _ = b.PutIf(ctx, "k", []byte("body"), objstore.Absent)
@@ -49,7 +49,7 @@ func TestLockerIsFoundBelow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if objstore.LockerOf(metered.Wrap(b, clock.Real(), nil)) == nil || objstore.LockerOf(metered.Wrap(mem.New(), clock.Real(), nil)) != nil {
+	if objstore.LockerOf(metered.Wrap(b, clock.Real(), nil, nil)) == nil || objstore.LockerOf(metered.Wrap(mem.New(), clock.Real(), nil, nil)) != nil {
 		t.Error("a wrapped bucket locks when the one below does not, or the other way round")
 	}
 }

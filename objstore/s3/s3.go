@@ -213,11 +213,17 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.many.Client.PutObject(ctx, b.name, k, bytes.NewReader(body), int64(len(body)), minio.PutObjectOptions{DisableMultipart: true})
+	_, err = b.many.Client.PutObject(ctx, b.name, k, bytes.NewReader(body), int64(len(body)), whole(body))
 	if err != nil {
 		return b.failed("write "+key, err)
 	}
 	return nil
+}
+
+// whole returns the options of a write by one request. An empty body is not signed chunk by chunk, since the client would then send it without its
+// length, which stores refuse.
+func whole(body []byte) minio.PutObjectOptions {
+	return minio.PutObjectOptions{DisableMultipart: true, DisableContentSha256: len(body) == 0}
 }
 
 // PutIf implements objstore.Bucket.
@@ -229,7 +235,7 @@ func (b *Bucket) PutIf(ctx context.Context, key string, body []byte, expected ob
 	if err := ctx.Err(); err != nil {
 		return "", err // nothing has been sent
 	}
-	opt := minio.PutObjectOptions{DisableMultipart: true}
+	opt := whole(body)
 	if expected == objstore.Absent {
 		opt.SetMatchETagExcept("*")
 	} else {

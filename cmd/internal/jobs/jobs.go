@@ -8,6 +8,9 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/examples"
 	"github.com/sabot-stream/sabot/jobfile"
+	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/azure"
+	"github.com/sabot-stream/sabot/objstore/gcs"
 	"github.com/sabot-stream/sabot/run"
 )
 
@@ -20,8 +23,11 @@ type Flags struct {
 
 // Main runs the job, whole or in a role, with the command line of the process, and exits.
 func Main() {
-	run.Main(Flags.Build, run.About[Flags]("Runs a job that is data: a job file, or an example by name."))
+	run.Main(Flags.Build, run.About[Flags]("Runs a job that is data: a job file, or an example by name."), run.Buckets[Flags](Buckets()...))
 }
+
+// Buckets are the stores that the programs of cmd know besides those of every program.
+func Buckets() []objstore.Scheme { return []objstore.Scheme{gcs.Scheme(), azure.Scheme()} }
 
 // Build returns the job. What is wrong is reported by its Plan.
 func (f Flags) Build() *sabot.Job {

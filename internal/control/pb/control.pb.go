@@ -66,6 +66,10 @@ type StatusReply struct {
 	Workers       []*WorkerStatus        `protobuf:"bytes,2,rep,name=workers,proto3" json:"workers,omitempty"`
 	NowUs         int64                  `protobuf:"varint,3,opt,name=now_us,json=nowUs,proto3" json:"now_us,omitempty"` // the coordinator's clock
 	Stuck         []string               `protobuf:"bytes,4,rep,name=stuck,proto3" json:"stuck,omitempty"`               // why the job does not go on, if it does not
+	Splits        []*SplitStatus         `protobuf:"bytes,5,rep,name=splits,proto3" json:"splits,omitempty"`
+	Slow          []string               `protobuf:"bytes,6,rep,name=slow,proto3" json:"slow,omitempty"`                          // what holds back a job that goes on
+	CommitUs      int64                  `protobuf:"varint,7,opt,name=commit_us,json=commitUs,proto3" json:"commit_us,omitempty"` // for how long a commit has been under way; 0: none is
+	Moving        bool                   `protobuf:"varint,8,opt,name=moving,proto3" json:"moving,omitempty"`                     // shares are being dealt out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +132,167 @@ func (x *StatusReply) GetStuck() []string {
 	return nil
 }
 
+func (x *StatusReply) GetSplits() []*SplitStatus {
+	if x != nil {
+		return x.Splits
+	}
+	return nil
+}
+
+func (x *StatusReply) GetSlow() []string {
+	if x != nil {
+		return x.Slow
+	}
+	return nil
+}
+
+func (x *StatusReply) GetCommitUs() int64 {
+	if x != nil {
+		return x.CommitUs
+	}
+	return 0
+}
+
+func (x *StatusReply) GetMoving() bool {
+	if x != nil {
+		return x.Moving
+	}
+	return false
+}
+
+// SplitStatus is what is known of a split: of its worker's load where there is one, and otherwise as committed.
+type SplitStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Group         uint32                 `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"`
+	Rows          int64                  `protobuf:"varint,4,opt,name=rows,proto3" json:"rows,omitempty"`                         // read since the run began
+	LagRows       int64                  `protobuf:"varint,5,opt,name=lag_rows,json=lagRows,proto3" json:"lag_rows,omitempty"`    // -1: not known
+	LagBytes      int64                  `protobuf:"varint,6,opt,name=lag_bytes,json=lagBytes,proto3" json:"lag_bytes,omitempty"` // of a bounded split; -1: not known
+	LagUs         int64                  `protobuf:"varint,7,opt,name=lag_us,json=lagUs,proto3" json:"lag_us,omitempty"`          // for how long the first row that is not read has waited; -1: not known
+	WatermarkUs   int64                  `protobuf:"varint,8,opt,name=watermark_us,json=watermarkUs,proto3" json:"watermark_us,omitempty"`
+	HasWatermark  bool                   `protobuf:"varint,9,opt,name=has_watermark,json=hasWatermark,proto3" json:"has_watermark,omitempty"`
+	Ended         bool                   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"`
+	Idle          bool                   `protobuf:"varint,11,opt,name=idle,proto3" json:"idle,omitempty"`
+	StillUs       int64                  `protobuf:"varint,12,opt,name=still_us,json=stillUs,proto3" json:"still_us,omitempty"` // for how long neither its rows nor its watermark have changed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitStatus) Reset() {
+	*x = SplitStatus{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitStatus) ProtoMessage() {}
+
+func (x *SplitStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitStatus.ProtoReflect.Descriptor instead.
+func (*SplitStatus) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SplitStatus) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SplitStatus) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SplitStatus) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetLagRows() int64 {
+	if x != nil {
+		return x.LagRows
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetLagBytes() int64 {
+	if x != nil {
+		return x.LagBytes
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetLagUs() int64 {
+	if x != nil {
+		return x.LagUs
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetWatermarkUs() int64 {
+	if x != nil {
+		return x.WatermarkUs
+	}
+	return 0
+}
+
+func (x *SplitStatus) GetHasWatermark() bool {
+	if x != nil {
+		return x.HasWatermark
+	}
+	return false
+}
+
+func (x *SplitStatus) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *SplitStatus) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
+func (x *SplitStatus) GetStillUs() int64 {
+	if x != nil {
+		return x.StillUs
+	}
+	return 0
+}
+
 type WorkerStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -139,13 +304,15 @@ type WorkerStatus struct {
 	Progress      *pb.Progress           `protobuf:"bytes,7,opt,name=progress,proto3" json:"progress,omitempty"`
 	OpenCut       uint64                 `protobuf:"varint,8,opt,name=open_cut,json=openCut,proto3" json:"open_cut,omitempty"` // 0: none
 	OpenUs        int64                  `protobuf:"varint,9,opt,name=open_us,json=openUs,proto3" json:"open_us,omitempty"`    // for how long
+	Load          *pb.Load               `protobuf:"bytes,10,opt,name=load,proto3" json:"load,omitempty"`                      // its last; none before the first
+	LoadUs        int64                  `protobuf:"varint,11,opt,name=load_us,json=loadUs,proto3" json:"load_us,omitempty"`   // age of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[2]
+	mi := &file_internal_control_pb_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +324,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[2]
+	mi := &file_internal_control_pb_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -170,7 +337,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{2}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -236,6 +403,20 @@ func (x *WorkerStatus) GetOpenUs() int64 {
 	return 0
 }
 
+func (x *WorkerStatus) GetLoad() *pb.Load {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+func (x *WorkerStatus) GetLoadUs() int64 {
+	if x != nil {
+		return x.LoadUs
+	}
+	return 0
+}
+
 // With an id and a name the checkpoint that the job ends with is kept as a savepoint.
 type StopRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -247,7 +428,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[3]
+	mi := &file_internal_control_pb_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -259,7 +440,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[3]
+	mi := &file_internal_control_pb_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -272,7 +453,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{3}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StopRequest) GetSavepointId() string {
@@ -297,7 +478,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[4]
+	mi := &file_internal_control_pb_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +490,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[4]
+	mi := &file_internal_control_pb_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +503,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{4}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{5}
 }
 
 type DrainRequest struct {
@@ -334,7 +515,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[5]
+	mi := &file_internal_control_pb_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +527,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[5]
+	mi := &file_internal_control_pb_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +540,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{5}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DrainRequest) GetWorker() string {
@@ -377,7 +558,7 @@ type DrainReply struct {
 
 func (x *DrainReply) Reset() {
 	*x = DrainReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[6]
+	mi := &file_internal_control_pb_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +570,7 @@ func (x *DrainReply) String() string {
 func (*DrainReply) ProtoMessage() {}
 
 func (x *DrainReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[6]
+	mi := &file_internal_control_pb_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +583,7 @@ func (x *DrainReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
 func (*DrainReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{6}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{7}
 }
 
 type RescaleRequest struct {
@@ -414,7 +595,7 @@ type RescaleRequest struct {
 
 func (x *RescaleRequest) Reset() {
 	*x = RescaleRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[7]
+	mi := &file_internal_control_pb_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +607,7 @@ func (x *RescaleRequest) String() string {
 func (*RescaleRequest) ProtoMessage() {}
 
 func (x *RescaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[7]
+	mi := &file_internal_control_pb_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +620,7 @@ func (x *RescaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescaleRequest.ProtoReflect.Descriptor instead.
 func (*RescaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{7}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RescaleRequest) GetPartitions() uint32 {
@@ -457,7 +638,7 @@ type RescaleReply struct {
 
 func (x *RescaleReply) Reset() {
 	*x = RescaleReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[8]
+	mi := &file_internal_control_pb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +650,7 @@ func (x *RescaleReply) String() string {
 func (*RescaleReply) ProtoMessage() {}
 
 func (x *RescaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[8]
+	mi := &file_internal_control_pb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +663,7 @@ func (x *RescaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescaleReply.ProtoReflect.Descriptor instead.
 func (*RescaleReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{8}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{9}
 }
 
 // Ids are drawn by who asks: asking again under the same one changes nothing.
@@ -496,7 +677,7 @@ type SavepointRequest struct {
 
 func (x *SavepointRequest) Reset() {
 	*x = SavepointRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[9]
+	mi := &file_internal_control_pb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +689,7 @@ func (x *SavepointRequest) String() string {
 func (*SavepointRequest) ProtoMessage() {}
 
 func (x *SavepointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[9]
+	mi := &file_internal_control_pb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +702,7 @@ func (x *SavepointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavepointRequest.ProtoReflect.Descriptor instead.
 func (*SavepointRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SavepointRequest) GetId() string {
@@ -546,7 +727,7 @@ type SavepointReply struct {
 
 func (x *SavepointReply) Reset() {
 	*x = SavepointReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[10]
+	mi := &file_internal_control_pb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +739,7 @@ func (x *SavepointReply) String() string {
 func (*SavepointReply) ProtoMessage() {}
 
 func (x *SavepointReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[10]
+	mi := &file_internal_control_pb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +752,7 @@ func (x *SavepointReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavepointReply.ProtoReflect.Descriptor instead.
 func (*SavepointReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{11}
 }
 
 type RemoveSavepointRequest struct {
@@ -583,7 +764,7 @@ type RemoveSavepointRequest struct {
 
 func (x *RemoveSavepointRequest) Reset() {
 	*x = RemoveSavepointRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[11]
+	mi := &file_internal_control_pb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +776,7 @@ func (x *RemoveSavepointRequest) String() string {
 func (*RemoveSavepointRequest) ProtoMessage() {}
 
 func (x *RemoveSavepointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[11]
+	mi := &file_internal_control_pb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +789,7 @@ func (x *RemoveSavepointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSavepointRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSavepointRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemoveSavepointRequest) GetId() string {
@@ -626,7 +807,7 @@ type RemoveSavepointReply struct {
 
 func (x *RemoveSavepointReply) Reset() {
 	*x = RemoveSavepointReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[12]
+	mi := &file_internal_control_pb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +819,7 @@ func (x *RemoveSavepointReply) String() string {
 func (*RemoveSavepointReply) ProtoMessage() {}
 
 func (x *RemoveSavepointReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[12]
+	mi := &file_internal_control_pb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +832,7 @@ func (x *RemoveSavepointReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSavepointReply.ProtoReflect.Descriptor instead.
 func (*RemoveSavepointReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{13}
 }
 
 type CloneRequest struct {
@@ -665,7 +846,7 @@ type CloneRequest struct {
 
 func (x *CloneRequest) Reset() {
 	*x = CloneRequest{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[13]
+	mi := &file_internal_control_pb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +858,7 @@ func (x *CloneRequest) String() string {
 func (*CloneRequest) ProtoMessage() {}
 
 func (x *CloneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[13]
+	mi := &file_internal_control_pb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +871,7 @@ func (x *CloneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneRequest.ProtoReflect.Descriptor instead.
 func (*CloneRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CloneRequest) GetOf() string {
@@ -722,7 +903,7 @@ type CloneReply struct {
 
 func (x *CloneReply) Reset() {
 	*x = CloneReply{}
-	mi := &file_internal_control_pb_control_proto_msgTypes[14]
+	mi := &file_internal_control_pb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +915,7 @@ func (x *CloneReply) String() string {
 func (*CloneReply) ProtoMessage() {}
 
 func (x *CloneReply) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_pb_control_proto_msgTypes[14]
+	mi := &file_internal_control_pb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +928,7 @@ func (x *CloneReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneReply.ProtoReflect.Descriptor instead.
 func (*CloneReply) Descriptor() ([]byte, []int) {
-	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{15}
 }
 
 var File_internal_control_pb_control_proto protoreflect.FileDescriptor
@@ -755,12 +936,30 @@ var File_internal_control_pb_control_proto protoreflect.FileDescriptor
 const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\n" +
 	"!internal/control/pb/control.proto\x12\x10sabot.control.v1\x1a\x1echeckpoint/pb/checkpoint.proto\"\x0f\n" +
-	"\rStatusRequest\"\xa3\x01\n" +
+	"\rStatusRequest\"\xa3\x02\n" +
 	"\vStatusReply\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\x128\n" +
 	"\aworkers\x18\x02 \x03(\v2\x1e.sabot.control.v1.WorkerStatusR\aworkers\x12\x15\n" +
 	"\x06now_us\x18\x03 \x01(\x03R\x05nowUs\x12\x14\n" +
-	"\x05stuck\x18\x04 \x03(\tR\x05stuck\"\x8b\x02\n" +
+	"\x05stuck\x18\x04 \x03(\tR\x05stuck\x125\n" +
+	"\x06splits\x18\x05 \x03(\v2\x1d.sabot.control.v1.SplitStatusR\x06splits\x12\x12\n" +
+	"\x04slow\x18\x06 \x03(\tR\x04slow\x12\x1b\n" +
+	"\tcommit_us\x18\a \x01(\x03R\bcommitUs\x12\x16\n" +
+	"\x06moving\x18\b \x01(\bR\x06moving\"\xbb\x02\n" +
+	"\vSplitStatus\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\rR\x05group\x12\x12\n" +
+	"\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x19\n" +
+	"\blag_rows\x18\x05 \x01(\x03R\alagRows\x12\x1b\n" +
+	"\tlag_bytes\x18\x06 \x01(\x03R\blagBytes\x12\x15\n" +
+	"\x06lag_us\x18\a \x01(\x03R\x05lagUs\x12!\n" +
+	"\fwatermark_us\x18\b \x01(\x03R\vwatermarkUs\x12#\n" +
+	"\rhas_watermark\x18\t \x01(\bR\fhasWatermark\x12\x14\n" +
+	"\x05ended\x18\n" +
+	" \x01(\bR\x05ended\x12\x12\n" +
+	"\x04idle\x18\v \x01(\bR\x04idle\x12\x19\n" +
+	"\bstill_us\x18\f \x01(\x03R\astillUs\"\xd3\x02\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -770,7 +969,10 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\tsilent_us\x18\x06 \x01(\x03R\bsilentUs\x129\n" +
 	"\bprogress\x18\a \x01(\v2\x1d.sabot.checkpoint.v1.ProgressR\bprogress\x12\x19\n" +
 	"\bopen_cut\x18\b \x01(\x04R\aopenCut\x12\x17\n" +
-	"\aopen_us\x18\t \x01(\x03R\x06openUs\"W\n" +
+	"\aopen_us\x18\t \x01(\x03R\x06openUs\x12-\n" +
+	"\x04load\x18\n" +
+	" \x01(\v2\x19.sabot.checkpoint.v1.LoadR\x04load\x12\x17\n" +
+	"\aload_us\x18\v \x01(\x03R\x06loadUs\"W\n" +
 	"\vStopRequest\x12!\n" +
 	"\fsavepoint_id\x18\x01 \x01(\tR\vsavepointId\x12%\n" +
 	"\x0esavepoint_name\x18\x02 \x01(\tR\rsavepointName\"\v\n" +
@@ -819,53 +1021,57 @@ func file_internal_control_pb_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_pb_control_proto_rawDescData
 }
 
-var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_internal_control_pb_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: sabot.control.v1.StatusRequest
 	(*StatusReply)(nil),            // 1: sabot.control.v1.StatusReply
-	(*WorkerStatus)(nil),           // 2: sabot.control.v1.WorkerStatus
-	(*StopRequest)(nil),            // 3: sabot.control.v1.StopRequest
-	(*StopReply)(nil),              // 4: sabot.control.v1.StopReply
-	(*DrainRequest)(nil),           // 5: sabot.control.v1.DrainRequest
-	(*DrainReply)(nil),             // 6: sabot.control.v1.DrainReply
-	(*RescaleRequest)(nil),         // 7: sabot.control.v1.RescaleRequest
-	(*RescaleReply)(nil),           // 8: sabot.control.v1.RescaleReply
-	(*SavepointRequest)(nil),       // 9: sabot.control.v1.SavepointRequest
-	(*SavepointReply)(nil),         // 10: sabot.control.v1.SavepointReply
-	(*RemoveSavepointRequest)(nil), // 11: sabot.control.v1.RemoveSavepointRequest
-	(*RemoveSavepointReply)(nil),   // 12: sabot.control.v1.RemoveSavepointReply
-	(*CloneRequest)(nil),           // 13: sabot.control.v1.CloneRequest
-	(*CloneReply)(nil),             // 14: sabot.control.v1.CloneReply
-	(*pb.Root)(nil),                // 15: sabot.checkpoint.v1.Root
-	(*pb.Progress)(nil),            // 16: sabot.checkpoint.v1.Progress
-	(*pb.FromWorker)(nil),          // 17: sabot.checkpoint.v1.FromWorker
-	(*pb.ToWorker)(nil),            // 18: sabot.checkpoint.v1.ToWorker
+	(*SplitStatus)(nil),            // 2: sabot.control.v1.SplitStatus
+	(*WorkerStatus)(nil),           // 3: sabot.control.v1.WorkerStatus
+	(*StopRequest)(nil),            // 4: sabot.control.v1.StopRequest
+	(*StopReply)(nil),              // 5: sabot.control.v1.StopReply
+	(*DrainRequest)(nil),           // 6: sabot.control.v1.DrainRequest
+	(*DrainReply)(nil),             // 7: sabot.control.v1.DrainReply
+	(*RescaleRequest)(nil),         // 8: sabot.control.v1.RescaleRequest
+	(*RescaleReply)(nil),           // 9: sabot.control.v1.RescaleReply
+	(*SavepointRequest)(nil),       // 10: sabot.control.v1.SavepointRequest
+	(*SavepointReply)(nil),         // 11: sabot.control.v1.SavepointReply
+	(*RemoveSavepointRequest)(nil), // 12: sabot.control.v1.RemoveSavepointRequest
+	(*RemoveSavepointReply)(nil),   // 13: sabot.control.v1.RemoveSavepointReply
+	(*CloneRequest)(nil),           // 14: sabot.control.v1.CloneRequest
+	(*CloneReply)(nil),             // 15: sabot.control.v1.CloneReply
+	(*pb.Root)(nil),                // 16: sabot.checkpoint.v1.Root
+	(*pb.Progress)(nil),            // 17: sabot.checkpoint.v1.Progress
+	(*pb.Load)(nil),                // 18: sabot.checkpoint.v1.Load
+	(*pb.FromWorker)(nil),          // 19: sabot.checkpoint.v1.FromWorker
+	(*pb.ToWorker)(nil),            // 20: sabot.checkpoint.v1.ToWorker
 }
 var file_internal_control_pb_control_proto_depIdxs = []int32{
-	15, // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
-	2,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
-	16, // 2: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
-	17, // 3: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
-	0,  // 4: sabot.control.v1.Control.Status:input_type -> sabot.control.v1.StatusRequest
-	3,  // 5: sabot.control.v1.Control.Stop:input_type -> sabot.control.v1.StopRequest
-	5,  // 6: sabot.control.v1.Control.Drain:input_type -> sabot.control.v1.DrainRequest
-	7,  // 7: sabot.control.v1.Control.Rescale:input_type -> sabot.control.v1.RescaleRequest
-	9,  // 8: sabot.control.v1.Control.Savepoint:input_type -> sabot.control.v1.SavepointRequest
-	11, // 9: sabot.control.v1.Control.RemoveSavepoint:input_type -> sabot.control.v1.RemoveSavepointRequest
-	13, // 10: sabot.control.v1.Control.Clone:input_type -> sabot.control.v1.CloneRequest
-	18, // 11: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
-	1,  // 12: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
-	4,  // 13: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
-	6,  // 14: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
-	8,  // 15: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
-	10, // 16: sabot.control.v1.Control.Savepoint:output_type -> sabot.control.v1.SavepointReply
-	12, // 17: sabot.control.v1.Control.RemoveSavepoint:output_type -> sabot.control.v1.RemoveSavepointReply
-	14, // 18: sabot.control.v1.Control.Clone:output_type -> sabot.control.v1.CloneReply
-	11, // [11:19] is the sub-list for method output_type
-	3,  // [3:11] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	16, // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
+	3,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
+	2,  // 2: sabot.control.v1.StatusReply.splits:type_name -> sabot.control.v1.SplitStatus
+	17, // 3: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
+	18, // 4: sabot.control.v1.WorkerStatus.load:type_name -> sabot.checkpoint.v1.Load
+	19, // 5: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
+	0,  // 6: sabot.control.v1.Control.Status:input_type -> sabot.control.v1.StatusRequest
+	4,  // 7: sabot.control.v1.Control.Stop:input_type -> sabot.control.v1.StopRequest
+	6,  // 8: sabot.control.v1.Control.Drain:input_type -> sabot.control.v1.DrainRequest
+	8,  // 9: sabot.control.v1.Control.Rescale:input_type -> sabot.control.v1.RescaleRequest
+	10, // 10: sabot.control.v1.Control.Savepoint:input_type -> sabot.control.v1.SavepointRequest
+	12, // 11: sabot.control.v1.Control.RemoveSavepoint:input_type -> sabot.control.v1.RemoveSavepointRequest
+	14, // 12: sabot.control.v1.Control.Clone:input_type -> sabot.control.v1.CloneRequest
+	20, // 13: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
+	1,  // 14: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
+	5,  // 15: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
+	7,  // 16: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
+	9,  // 17: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
+	11, // 18: sabot.control.v1.Control.Savepoint:output_type -> sabot.control.v1.SavepointReply
+	13, // 19: sabot.control.v1.Control.RemoveSavepoint:output_type -> sabot.control.v1.RemoveSavepointReply
+	15, // 20: sabot.control.v1.Control.Clone:output_type -> sabot.control.v1.CloneReply
+	13, // [13:21] is the sub-list for method output_type
+	5,  // [5:13] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_pb_control_proto_init() }
@@ -879,7 +1085,7 @@ func file_internal_control_pb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
