@@ -65,7 +65,7 @@ func newScript(t *testing.T) *script {
 func (s *script) send() {
 	var rows []measure
 	for i := range 8 { // meters: some of them fall into each partition
-		rows = append(rows, measure{virtualStart.Add(time.Duration(s.sent)*time.Second), fmt.Sprintf("m%02d", i), 1})
+		rows = append(rows, measure{virtualStart.Add(time.Duration(s.sent) * time.Second), fmt.Sprintf("m%02d", i), 1})
 		s.sent++
 	}
 	if _, err := s.in.Send(s.ctx, rows...); err != nil {
@@ -218,7 +218,9 @@ func TestRequestsOfTwoWorkers(t *testing.T) {
 		})
 		s.step("steady cut under the new coordinator", s.send)
 		s.step("stop with a savepoint", func() {
-			s.do(co, func(m *coord.Machine, now time.Time) error { return m.StopWithSavepoint("s1", "last", now, now.Add(time.Minute)) })
+			s.do(co, func(m *coord.Machine, now time.Time) error {
+				return m.StopWithSavepoint("s1", "last", now, now.Add(time.Minute))
+			})
 			<-co.ended
 		})
 		s.golden("requests-two")
