@@ -44,6 +44,29 @@ func (c *cluster) scrape(ctx context.Context, name string) (scraped, error) {
 	return m, lines.Err()
 }
 
+// answer waits until all processes show their metrics.
+func (c *cluster) answer(ctx context.Context) error {
+	until := clock.Real().Now().Add(patience)
+	for name := range c.procs {
+		for {
+			_, err := c.scrape(ctx, name)
+			if err == nil {
+				break
+			}
+			if ended := c.alive(); ended != nil {
+				return ended
+			}
+			if clock.Real().Now().After(until) {
+				return err
+			}
+			if err := clock.Real().Sleep(ctx, 50*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // calls are calls of the bucket by kind, however they ended.
 type calls map[metered.Op]float64
 

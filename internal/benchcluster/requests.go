@@ -60,7 +60,7 @@ func (b *Bench) requestsOf(ctx context.Context, l load) error {
 	if err := c.workers(requestWorkers); err != nil {
 		return err
 	}
-	if err := clock.Real().Sleep(ctx, pick(b, time.Second, 5*time.Second)); err != nil { // they begin to answer
+	if err := c.answer(ctx); err != nil {
 		return err
 	}
 	if err := c.quiet(ctx, l.params == nil); err != nil {
