@@ -132,7 +132,7 @@ func TestBenchSoak(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{"soak_checkpoints", "soak_heap_early", "soak_heap_late", "soak_live_share_early", "soak_live_share_late", "soak_live_share_least",
-		"soak_objects_early", "soak_objects_late", "soak_output_rows", "soak_rss_early", "soak_rss_late", "soak_useful_share_early", "soak_useful_share_late"}
+		"soak_objects_early", "soak_objects_late", "soak_output_rows", "soak_rss_early", "soak_rss_late"}
 	if !slices.Equal(names, want) {
 		t.Errorf("figures %v, want %v", names, want)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/sabot-stream/sabot/internal/benchcluster"
@@ -34,6 +36,11 @@ func (f benchFlags) options(w io.Writer) (benchcluster.Options, error) {
 	return opt, err
 }
 
+// untilSignal returns a context that an interrupt ends: all processes that a bench has started end with it.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
 type benchClusterCmd struct {
 	benchFlags `embed:""`
 	Quick      bool     `help:"Short times and little state: to see that it works, not how fast it is."`
@@ -47,6 +54,8 @@ func (c benchClusterCmd) Run(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	opt.Quick, opt.Only = c.Quick, c.Only
+	ctx, stop := untilSignal(ctx)
+	defer stop()
 	return benchcluster.Run(ctx, opt)
 }
 
@@ -62,6 +71,8 @@ func (c benchSoakCmd) Run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
 	return benchcluster.Soak(ctx, opt, c.Duration, c.Keys)
 }
 

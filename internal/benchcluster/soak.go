@@ -18,14 +18,14 @@ const (
 	soakPace     = 1000 // rows per second
 	soakWorkers  = 2
 	soakLooks    = 60 // how often is looked at memory and objects
+	soakRetained = 12 // how often a checkpoint is retained: the newest three are, so that their number is the same after a quarter of the time
 )
 
 // look is what a soak sees of the job at one time.
 type look struct {
 	rss, heap float64 // bytes of all processes together; heap: what was live after the last garbage collection
 	objects   float64 // in the bucket
-	live      float64 // share of the bytes in packs that the root names
-	useful    float64 // share that the root or a retained checkpoint names
+	live      float64 // share of what the root names among the bytes in packs that no retained checkpoint alone keeps
 }
 
 // Soak runs a job of a checkpoint each 100 ms for a time, to its end, and tells whether memory and the number of objects stay what they are, the bucket
@@ -37,7 +37,7 @@ func Soak(ctx context.Context, opt Options, d time.Duration, keys int64) error {
 	return with(ctx, opt, func(b *Bench) error {
 		p := Params{Rows: int64(soakPace * d.Seconds()), Keys: keys, Value: 100, Emit: 1, Windows: true}
 		c, err := b.cluster("soak", soakInterval, "--rows", fmt.Sprint(p.Rows), "--keys", fmt.Sprint(p.Keys), "--value", fmt.Sprint(p.Value), "--windows",
-			fmt.Sprint("--pace=", soakPace))
+			fmt.Sprint("--pace=", soakPace), "--retain-every", (d / soakRetained).String())
 		if err != nil {
 			return err
 		}
@@ -115,8 +115,8 @@ func (c *cluster) look(ctx context.Context) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	if total := float64(rep.LiveBytes + rep.RetainedBytes + rep.GarbageBytes); total > 0 {
-		l.live, l.useful = float64(rep.LiveBytes)/total, float64(rep.LiveBytes+rep.RetainedBytes)/total
+	if total := rep.LiveBytes + rep.GarbageBytes; total > 0 {
+		l.live = float64(rep.LiveBytes) / float64(total)
 	}
 	return l, nil
 }
@@ -144,7 +144,6 @@ func (b *Bench) soaked(looks []look) {
 		{"heap", "MB", 1e6, func(l look) float64 { return l.heap }},
 		{"objects", "1", 1, func(l look) float64 { return l.objects }},
 		{"live_share", "1", 1, func(l look) float64 { return l.live }},
-		{"useful_share", "1", 1, func(l look) float64 { return l.useful }},
 	} {
 		b.figure("soak_"+x.name+"_early", x.unit, mean(early, x.of)/x.scale)
 		b.figure("soak_"+x.name+"_late", x.unit, mean(late, x.of)/x.scale)
