@@ -18,18 +18,18 @@ const (
 	soakPace     = 1000 // rows per second
 	soakWorkers  = 2
 	soakLooks    = 60 // how often is looked at memory and objects
-	soakRetained = 12 // how often a checkpoint is retained: the newest three are, so that their number is the same after a quarter of the time
 )
 
 // look is what a soak sees of the job at one time.
 type look struct {
 	rss, heap float64 // bytes of all processes together; heap: what was live after the last garbage collection
 	objects   float64 // in the bucket
-	live      float64 // share of what the root names among the bytes in packs that no retained checkpoint alone keeps
+	live      float64 // share of the bytes in packs that the root names
 }
 
 // Soak runs a job of a checkpoint each 100 ms for a time, to its end, and tells whether memory and the number of objects stay what they are, the bucket
-// holds little that is not live, everything in it is whole, and the output is that of brute force. Deviations are errors.
+// holds little that is not live, everything in it is whole, and the output is that of brute force. What is not whole or differs is an error. No
+// checkpoint is retained to fall back to: each would keep the objects of its time.
 func Soak(ctx context.Context, opt Options, d time.Duration, keys int64) error {
 	if keys <= 0 || keys%splits != 0 {
 		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%d keys: it must be a multiple of %d", keys, splits))
@@ -37,7 +37,7 @@ func Soak(ctx context.Context, opt Options, d time.Duration, keys int64) error {
 	return with(ctx, opt, func(b *Bench) error {
 		p := Params{Rows: int64(soakPace * d.Seconds()), Keys: keys, Value: 100, Emit: 1, Windows: true}
 		c, err := b.cluster("soak", soakInterval, "--rows", fmt.Sprint(p.Rows), "--keys", fmt.Sprint(p.Keys), "--value", fmt.Sprint(p.Value), "--windows",
-			fmt.Sprint("--pace=", soakPace), "--retain-every", (d / soakRetained).String())
+			fmt.Sprint("--pace=", soakPace), "--retain=0")
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (c *cluster) look(ctx context.Context) (l look, err error) {
 	if err != nil {
 		return l, err
 	}
-	if total := rep.LiveBytes + rep.GarbageBytes; total > 0 {
+	if total := rep.LiveBytes + rep.RetainedBytes + rep.GarbageBytes; total > 0 {
 		l.live = float64(rep.LiveBytes) / float64(total)
 	}
 	return l, nil

@@ -13,7 +13,7 @@ import (
 )
 
 // compactor runs the coordinator's compaction tasks, and keeps the results for the next report. Tasks that are given out together are run together:
-// what they read of an object is read at once, and what they write shares objects, as a cut's state does.
+// what they read of an object is read at once, and small ones write into one object.
 type compactor struct {
 	g     *group
 	tasks chan *pb.CompactionTask
@@ -27,6 +27,9 @@ type compacted struct {
 	inputs []*pb.Object // that the inputs point into
 	output *pb.Object   // nil: nothing is left; others of its batch may have the same
 }
+
+// sharedOutput is the size from which an output has an object of its own, so that its bytes can go when it is compacted again.
+const sharedOutput = 256 << 10
 
 // gatherFor is how long the compactor waits for the tasks that come with one.
 const gatherFor = progressEvery
@@ -93,15 +96,9 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	}
 	reader := newSpanReader(reads, c.g.fetch(ctx))
 	var (
-		made []compacted // whose output is not written yet
+		made []compacted // whose output is part of body, if there is any
 		body []byte
 	)
-	write := func() {
-		if err := c.write(ctx, made, batch[0].Compaction, body); err != nil && ctx.Err() == nil {
-			c.g.w.cfg.Log.Warn("compaction failed", "tasks", len(made), "error", err)
-		}
-		made, body = nil, nil
-	}
 	for _, t := range batch {
 		m, seg, err := compact(t, reader.read)
 		if err != nil {
@@ -110,15 +107,16 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 			}
 			continue
 		}
-		if len(body) > 0 && len(body)+len(seg) > packBytes {
-			write()
+		if len(seg) >= sharedOutput {
+			c.write(ctx, []compacted{m}, seg)
+			continue
 		}
 		for _, o := range m.task.Outputs {
 			o.Offset = int64(len(body))
 		}
 		made, body = append(made, m), append(body, seg...)
 	}
-	write()
+	c.write(ctx, made, body)
 }
 
 // compact merges the inputs of a task.
@@ -141,12 +139,16 @@ func compact(t *pb.CompactionTask, fetch objstate.Fetch) (compacted, []byte, err
 	return compacted{task: task, inputs: t.Objects}, seg, err
 }
 
-// write writes the outputs of finished tasks, and keeps those for the next report.
-func (c *compactor) write(ctx context.Context, made []compacted, named *pb.Compaction, body []byte) error {
+// write writes the outputs of finished tasks into one object, and keeps the tasks for the next report.
+func (c *compactor) write(ctx context.Context, made []compacted, body []byte) {
 	if len(body) > 0 {
+		named := made[0].task
 		o := &pb.Object{Key: c.g.w.cfg.Paths.Pack(named.Term, named.Cut, c.g.w.cfg.Clock.Random(8)), Size: int64(len(body))}
 		if err := c.g.w.put(ctx, o.Key, body); err != nil {
-			return err
+			if ctx.Err() == nil {
+				c.g.w.cfg.Log.Warn("compaction failed", "tasks", len(made), "error", err)
+			}
+			return
 		}
 		for i := range made {
 			if len(made[i].task.Outputs) > 0 {
@@ -157,7 +159,6 @@ func (c *compactor) write(ctx context.Context, made []compacted, named *pb.Compa
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done = append(c.done, made...)
-	return nil
 }
 
 // report moves the finished tasks into r; the objects that they name come behind those of p.
