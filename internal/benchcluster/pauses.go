@@ -48,7 +48,8 @@ func (b *Bench) pausesAt(ctx context.Context, state string, keys int64) error {
 		return err
 	}
 	defer c.down(false)
-	if err := c.prepare(ctx, "--pace=40000", 1, 2, keys+keys/10); err != nil {
+	pace := min(40_000, keys/2) // not much is overwritten until all have stopped
+	if err := c.prepare(ctx, fmt.Sprint("--pace=", pace), 1, 2, keys); err != nil {
 		return err
 	}
 	c.params = append(c.params, "--pace=1000")

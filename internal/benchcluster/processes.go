@@ -81,7 +81,7 @@ func (c *cluster) start(name string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	args := slices.Concat(c.bench.opt.Program[1:], c.params, flags, []string{"--bucket", c.url, "--http", http, "--log-level", "info"})
+	args := slices.Concat(c.bench.opt.Program[1:], c.params, flags, []string{"--bucket", c.url, "--http", http, "--pprof", "--log-level", "info"})
 	cmd := exec.Command(c.bench.opt.Program[0], args...)
 	cmd.Env = append(os.Environ(), c.bench.env...)
 	log, err := os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
