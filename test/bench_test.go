@@ -110,7 +110,7 @@ func TestBenchCluster(t *testing.T) {
 			t.Errorf("an idle job makes %v requests %s an hour", n, op)
 		}
 	}
-	if n := got["requests_1k_put_if"].Value; n != 1 {
+	if n := got["requests_1k_put_if"].Value; n < 0.6 || n > 1.5 { // one may be made before the first count and seen after it
 		t.Errorf("%v conditional writes for each checkpoint: each is one", n)
 	}
 	for name, target := range map[string]float64{"dollars_idle": 5, "pause_rescale_small": 1, "pause_drain_large": 1, "recovery_worker_small": 10, "recovery_coordinator_large": 10} {
@@ -136,7 +136,21 @@ func TestBenchSoak(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("figures %v, want %v", names, want)
 	}
-	if n := got["soak_output_rows"].Value; n < 8000 {
+	if n := got["soak_output_rows"].Value; n < 8000 { // and those of windows
 		t.Errorf("%v rows came out of 8000 that went in", n)
+	}
+}
+
+// A bench over what another has left would go on with its jobs.
+func TestBenchWantsAnEmptyBucket(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "something"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"cluster", "--bucket", dir}, {"cluster", "--bucket", dir, "--minio", "minio"}, {"cluster", "--only", "everything"}, {"soak", "--keys", "9"}} {
+		out, err := exec.Command(filepath.Join(bin, "sabot"), append([]string{"bench"}, args...)...).CombinedOutput()
+		if err == nil || !strings.HasPrefix(string(out), "error: ") {
+			t.Errorf("sabot bench %v: %v\n%s", args, err, out)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/objstore/bucketurl"
 )
 
 // Options say what is measured, and on what.
@@ -104,8 +105,28 @@ func with(ctx context.Context, opt Options, f func(*Bench) error) (err error) {
 		}
 	case opt.Bucket == "":
 		b.bucket = filepath.Join(dir, "bucket")
+	default:
+		if err := isEmpty(ctx, opt.Bucket); err != nil {
+			return err
+		}
 	}
 	return f(b)
+}
+
+// isEmpty returns an error when a bucket holds anything: an earlier bench's jobs would go on.
+func isEmpty(ctx context.Context, url string) error {
+	bucket, err := bucketurl.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer bucket.Close()
+	for o, err := range bucket.List(ctx, "") {
+		if err != nil {
+			return err
+		}
+		return sabot.WithKind(sabot.Invalid, fmt.Errorf("bucket %s holds %s: measure on an empty one", url, o.Key))
+	}
+	return nil
 }
 
 // figure writes a figure.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/control/pb"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
@@ -66,27 +67,36 @@ func (b *Bench) requestsOf(ctx context.Context, l load) error {
 	if err := c.quiet(ctx, l.params == nil); err != nil {
 		return err
 	}
-	began := clock.Real().Now()
+	w, err := c.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	if _, err := w.until(ctx, "a checkpoint", func(*pb.Root) bool { return true }); err != nil {
+		return err
+	}
+	began, first := clock.Real().Now(), w.count()
 	n, err := c.callsDuring(ctx, pick(b, 4*time.Second, time.Minute))
 	if err != nil {
 		return err
 	}
 	took := clock.Real().Now().Sub(began).Seconds()
+	commits := float64(w.count() - first)
+	if commits == 0 && l.params != nil {
+		return fmt.Errorf("no checkpoint was committed at a load of %s", l.name)
+	}
 	rate := requestsPerSecond{}
 	for _, op := range metered.Ops {
 		rate[op] = n[op] / took
+		name := fmt.Sprintf("requests_%s_%s", l.name, op)
 		if l.params == nil {
-			b.figure(fmt.Sprintf("requests_%s_%s", l.name, op), "1/h", rate[op]*3600)
-			continue
+			b.figure(name, "1/h", rate[op]*3600)
+		} else {
+			b.figure(name, "1/checkpoint", n[op]/commits)
 		}
-		commits := n[metered.PutIf]
-		if commits == 0 {
-			return fmt.Errorf("no checkpoint was committed at a load of %s", l.name)
-		}
-		b.figure(fmt.Sprintf("requests_%s_%s", l.name, op), "1/checkpoint", n[op]/commits)
 	}
 	if l.params != nil {
-		b.figure(fmt.Sprintf("requests_%s_checkpoints", l.name), "1/s", rate[metered.PutIf])
+		b.figure(fmt.Sprintf("requests_%s_checkpoints", l.name), "1/s", commits/took)
 	}
 	stored, err := c.stored(ctx)
 	if err != nil {

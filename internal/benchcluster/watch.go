@@ -33,6 +33,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	root   *pb.Root // seen last
+	roots  int      // how many were seen
 	shares map[string][]mark
 }
 
@@ -81,6 +82,7 @@ func (w *watch) note(root *pb.Root, now time.Time) {
 		return
 	}
 	w.root = root
+	w.roots++
 	for _, s := range progress(root) {
 		marks := w.shares[s.name]
 		if len(marks) == 0 || marks[len(marks)-1].far < s.far {
@@ -118,6 +120,13 @@ func (w *watch) last() *pb.Root {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.root
+}
+
+// count returns how many roots were seen.
+func (w *watch) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.roots
 }
 
 // until waits for something to be true of the newest root.

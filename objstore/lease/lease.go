@@ -48,7 +48,9 @@ type Locker struct {
 	Bucket objstore.Bucket
 	Clock  clock.Clock
 
-	told time.Time // when this process last said that it waits; zero: never
+	told   time.Time // when this process last said that it waits; zero: never
+	toldTo string    // the leadership that it said so to
+	toldAs string    // what it has written then
 }
 
 // Lead implements objstore.Locker. A process that holds the lease and lives gives a *objstore.HeldError after a few polls; the caller that wants to
@@ -120,11 +122,11 @@ func held(r record) error { return &objstore.HeldError{Owner: r.Owner, Since: r.
 
 // watch polls until the lease is free, has not changed for long enough (nil), or its holder is seen alive.
 func (h *holder) watch(ctx context.Context, seen record, v objstore.Version) (objstore.Version, error) {
-	if now := h.Clock.Now(); h.told.IsZero() || now.Before(h.told) || now.Sub(h.told) >= noticed/2*h.every {
+	if now := h.Clock.Now(); h.told.IsZero() || h.toldTo != seen.Nonce || now.Before(h.told) || now.Sub(h.told) >= noticed/2*h.every {
 		if err := h.Bucket.Put(ctx, h.standby, []byte(h.rec.Nonce)); err != nil {
 			return "", fmt.Errorf("register as a standby: %w", err)
 		}
-		h.told = now
+		h.told, h.toldTo, h.toldAs = now, seen.Nonce, h.rec.Nonce
 	}
 	for quiet := 0; quiet < polls; {
 		step := h.every
@@ -191,7 +193,7 @@ func (h *holder) run() {
 		<-h.stop
 		cancel()
 	}()
-	seen, fresh := "", 0
+	seen, fresh := h.toldAs, 0 // that this process has waited itself is no news
 	for {
 		every := slow
 		if fresh > 0 {

@@ -211,3 +211,51 @@ func TestStandbyIsCheap(t *testing.T) {
 		release(t, first)
 	})
 }
+
+// Who has waited and leads now renews rarely: nobody else waits. Another standby says to a new holder that it is there.
+func TestLeaseIsCheapAfterATakeover(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := fault.Wrap(mem.New(), nil)
+			dying := fault.Wrap(b, nil)
+			first := mustLead(t, dying, false)
+			waits, other := &lease.Locker{Bucket: b, Clock: clock.Real()}, &lease.Locker{Bucket: b, Clock: clock.Real()}
+			if another {
+				if _, err := leadBy(t, other, false); !isHeld(err) {
+					t.Fatal(err)
+				}
+			}
+			if _, err := leadBy(t, waits, false); !isHeld(err) {
+				t.Fatal(err)
+			}
+			dying.Kill(errors.New("dead"))
+			var second objstore.Leadership
+			for second == nil {
+				l, err := leadBy(t, waits, false)
+				if err != nil && !isHeld(err) {
+					t.Fatal(err)
+				}
+				second = l
+			}
+			began, before := time.Now(), len(b.Calls())
+			for time.Since(began) < 40*time.Second {
+				if !another {
+					time.Sleep(40 * time.Second)
+				} else if _, err := leadBy(t, other, false); !isHeld(err) {
+					t.Fatal(err)
+				}
+			}
+			renewed := 0
+			for _, c := range b.Calls()[before:] {
+				if c.Op == fault.PutIf {
+					renewed++
+				}
+			}
+			if rarely := renewed <= 5; rarely == another {
+				t.Errorf("another standby waits: %v; %d renewals in 40 s", another, renewed)
+			}
+			release(t, second)
+			_ = first.Release() // of a dead process
+		})
+	}
+}
