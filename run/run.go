@@ -149,7 +149,7 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 	}
 	locker := objstore.LockerOf(r.bucket)
 	if locker == nil {
-		locker = lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock}
+		locker = &lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock}
 	}
 	told := false
 	for {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,18 +13,25 @@ import (
 	"time"
 )
 
-// killRate is how many rows per second a job reads that is killed: few enough that it does not end.
-const killRate = 15_000
+// kills is how often TestKilled kills each job.
+var kills = flag.Int("kills", 0, "how often TestKilled kills each job; 0: 30 times, 8 with -short")
+
+// killable is how many rows per second a job reads that is killed so often: few enough that it does not end.
+func killable(kills int) int { return min(15_000, 15_000*30/kills) }
 
 // Killed again and again in mid-job, the job ends with exactly the output of an undisturbed run; nothing that was committed is ever lost, and
 // no more than two checkpoints' worth of rows is read again.
-func TestKilledThirtyTimes(t *testing.T) {
+func TestKilled(t *testing.T) {
 	flights := mustFlights(t, slice)
 	const interval = 100 * time.Millisecond
-	kills := 30
-	if testing.Short() {
-		kills = 8
+	kills := *kills
+	if kills == 0 {
+		kills = 30
+		if testing.Short() {
+			kills = 8
+		}
 	}
+	killRate := killable(kills)
 	for _, ex := range examples {
 		t.Run(ex, func(t *testing.T) {
 			j := newJob(t, ex, slice)
@@ -31,7 +39,7 @@ func TestKilledThirtyTimes(t *testing.T) {
 			resumed, beyond := 0, 0
 			var last snapshot
 			for kill := range kills {
-				read := j.kill(150*time.Millisecond+time.Duration(r.IntN(150))*time.Millisecond, "--rate", fmt.Sprint(killRate), "--checkpoint", interval.String())
+				read := j.kill(150*time.Millisecond+time.Duration(r.IntN(150))*time.Millisecond, killRate, "--checkpoint", interval.String())
 				s, ok := j.inspect()
 				if !ok {
 					continue // killed before its first checkpoint
@@ -44,7 +52,7 @@ func TestKilledThirtyTimes(t *testing.T) {
 				}
 				// What was read and not committed is read again: at most what the rate gives in two intervals, and one read ahead. A machine that
 				// pauses while it writes may exceed that now and then, but not by much more.
-				again, most := read-s.RowsRead, int64(2*killRate*interval.Seconds())+killRate/100
+				again, most := read-s.RowsRead, int64(2*float64(killRate)*interval.Seconds())+int64(killRate/100)
 				if again > most {
 					beyond++
 				}
@@ -70,12 +78,12 @@ func TestKilledThirtyTimes(t *testing.T) {
 	}
 }
 
-// kill starts the job, kills it after a while, and returns how many rows it may have read by then: what was committed when it began, and what
-// its rate gives in the time.
-func (j *job) kill(after time.Duration, flags ...string) int64 {
+// kill starts the job at a rate, kills it after a while, and returns how many rows it may have read by then: what was committed when it began,
+// and what its rate gives in the time.
+func (j *job) kill(after time.Duration, rate int, flags ...string) int64 {
 	j.t.Helper()
 	before, _ := j.inspect()
-	cmd := j.command(context.Background(), flags...)
+	cmd := j.command(context.Background(), append(flags, "--rate", fmt.Sprint(rate))...)
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		j.t.Fatal(err)
@@ -85,7 +93,7 @@ func (j *job) kill(after time.Duration, flags ...string) int64 {
 		j.t.Fatal(err)
 	}
 	_ = cmd.Wait() // says that it was killed
-	return before.RowsRead + int64(time.Since(start).Seconds()*killRate)
+	return before.RowsRead + int64(time.Since(start).Seconds()*float64(rate))
 }
 
 // An interrupted job takes a last checkpoint, says how to go on, and exits with the signal's code; no window has fired early.
@@ -138,7 +146,7 @@ func TestDamagedState(t *testing.T) {
 	for name, do := range damage {
 		t.Run(name, func(t *testing.T) {
 			j := newJob(t, "routes", slice)
-			j.kill(500*time.Millisecond, "--rate", "100000", "--checkpoint", "50ms")
+			j.kill(500*time.Millisecond, 100_000, "--checkpoint", "50ms")
 			j.clean()
 			packs, err := filepath.Glob(filepath.Join(j.bucket(), "routes", "packs", "*"))
 			if err != nil || len(packs) == 0 {

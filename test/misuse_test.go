@@ -81,7 +81,7 @@ func TestChangedJobIsRefused(t *testing.T) {
 			j := newJob(t, "flights", slice)
 			j.input = filepath.Join(j.dir, "flights.parquet")
 			copyFile(t, slice, j.input)
-			j.kill(400*time.Millisecond, "--rate", "50000", "--checkpoint", "50ms")
+			j.kill(400*time.Millisecond, 50_000, "--checkpoint", "50ms")
 			before, ok := j.inspect()
 			if !ok {
 				t.Fatal("no checkpoint before the change")
@@ -118,7 +118,7 @@ func TestNewFilesAreNamed(t *testing.T) {
 	}
 	copyFile(t, slice, filepath.Join(in, "a.parquet"))
 	j.input = filepath.Join(in, "*.parquet")
-	j.kill(400*time.Millisecond, "--rate", "50000", "--checkpoint", "50ms")
+	j.kill(400*time.Millisecond, 50_000, "--checkpoint", "50ms")
 	copyFile(t, slice, filepath.Join(in, "b.parquet"))
 	out := j.finish()
 	mustContain(t, out, "Not read", "b.parquet")
@@ -263,7 +263,7 @@ func TestUnwritableBucket(t *testing.T) {
 // A root that is cut short, or of a newer format, is refused; it is not overwritten.
 func TestBadRoot(t *testing.T) {
 	j := newJob(t, "flights", slice)
-	j.kill(400*time.Millisecond, "--rate", "50000", "--checkpoint", "50ms")
+	j.kill(400*time.Millisecond, 50_000, "--checkpoint", "50ms")
 	current := filepath.Join(j.bucket(), "flights", "CURRENT")
 	root, err := os.ReadFile(current)
 	if err != nil {

@@ -36,6 +36,7 @@ type cli struct {
 	Clone     cloneCmd     `cmd:"" help:"Begin a new job with the newest checkpoint of another; no state is copied."`
 
 	Run     runCmd     `cmd:"" help:"Run a job file in this process; sabot run --help shows how."`
+	Bench   benchCmd   `cmd:"" help:"Measure what a job of several processes takes, costs and withstands."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -34,8 +35,8 @@ type packs struct {
 	name  func() string // of the next object
 	apart bool          // state and sections go to objects of their own
 	objs  []*pb.Object
-	data  [][]byte
-	last  [2]int // current object of each kind, plus one
+	data  [][][]byte // what each object is put together from
+	last  [2]int     // current object of each kind, plus one
 }
 
 // What lies in a pack.
@@ -47,21 +48,21 @@ const (
 // sharedBytes is up to what size state and sections share an object.
 const sharedBytes = 4 << 20
 
-// add appends b to the current object of its kind and returns where it lies.
+// add appends b, which nobody changes any more, to the current object of its kind and returns where it lies.
 func (p *packs) add(kind int, b []byte) (object uint32, offset int64) {
 	if !p.apart {
 		kind = stateBytes
 	}
 	at := p.last[kind] - 1
-	if at < 0 || len(p.data[at])+len(b) > packBytes && len(p.data[at]) > 0 {
+	if at < 0 || p.objs[at].Size+int64(len(b)) > packBytes && p.objs[at].Size > 0 {
 		p.objs = append(p.objs, &pb.Object{Key: p.name()})
 		p.data = append(p.data, nil)
 		at = len(p.data) - 1
 		p.last[kind] = at + 1
 	}
-	offset = int64(len(p.data[at]))
-	p.data[at] = append(p.data[at], b...)
-	p.objs[at].Size = int64(len(p.data[at]))
+	offset = p.objs[at].Size
+	p.data[at] = append(p.data[at], b)
+	p.objs[at].Size += int64(len(b))
 	return uint32(at), offset
 }
 
@@ -75,7 +76,7 @@ func (p *packs) section(b []byte, rows int64) *pb.Section {
 func (p *packs) filed(r *pb.Report) *checkpoint.Filed {
 	f := &checkpoint.Filed{Report: r, Bodies: map[string][]byte{}}
 	for i, o := range p.objs {
-		f.Bodies[o.Key] = p.data[i]
+		f.Bodies[o.Key] = slices.Concat(p.data[i]...)
 	}
 	return f
 }

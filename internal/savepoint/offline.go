@@ -42,7 +42,7 @@ func (o Offline) lead(ctx context.Context, f func(t *term) error) error {
 	if !o.Bucket.Limits().Private {
 		locker := objstore.LockerOf(o.Bucket)
 		if locker == nil {
-			locker = lease.Locker{Bucket: o.Bucket, Clock: o.Clock}
+			locker = &lease.Locker{Bucket: o.Bucket, Clock: o.Clock}
 		}
 		leader, err := locker.Lead(ctx, s.Paths.Prefix(), leaseTime, false)
 		if held := (*objstore.HeldError)(nil); errors.As(err, &held) {

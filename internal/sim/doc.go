@@ -24,7 +24,8 @@
 //     both be a base. It says of which cut an answer is, and makes a fresh start's base unlike any cut.
 //   - The clips of a compaction's inputs, when it is folded: only a change of partitions narrows clips, and then every group starts again and forgets its
 //     compactions.
-//   - The generation, and the term, alone: the base refuses what they would. Without base and generation, or term and generation, histories fail.
+//   - The generation without the term, or the term without the generation: each covers the other, since a takeover raises both. Without both of them
+//     histories fail.
 //
 // Not simulated, and held by other tests:
 //

@@ -16,7 +16,7 @@ const tombstone = "a tombstone's segment is split, compacted on one side, merged
 
 func lapses() []lapse {
 	all := []lapse{
-		{rules: []string{NoBase, NoGeneration}, rare: true},
+		{rules: []string{NoBase}, rare: true},
 		{rules: []string{NoTerm, NoGeneration}},
 		{rules: []string{Unclipped}, scenario: tombstone},
 		{rules: []string{WideClips}, scenario: tombstone},

@@ -29,6 +29,8 @@ const (
 	parts = 3
 	// polls in a row that must see no change, over a whole lease at least.
 	polls = parts + 2
+	// noticed is for how many renewals a holder renews often that has found a candidate; the candidate says that it is there twice in that time.
+	noticed = 60
 )
 
 // record is the body of LEASE.
@@ -41,15 +43,19 @@ type record struct {
 	Free    bool      `json:"free,omitempty"`
 }
 
-// Locker implements objstore.Locker on any bucket.
+// Locker implements objstore.Locker on any bucket. One goroutine uses it.
 type Locker struct {
 	Bucket objstore.Bucket
 	Clock  clock.Clock
+
+	told   time.Time // when this process last said that it waits; zero: never
+	toldTo string    // the leadership that it said so to
+	toldAs string    // what it has written then
 }
 
 // Lead implements objstore.Locker. A process that holds the lease and lives gives a *objstore.HeldError after a few polls; the caller that wants to
 // wait calls again.
-func (l Locker) Lead(ctx context.Context, prefix string, lease time.Duration, force bool) (objstore.Leadership, error) {
+func (l *Locker) Lead(ctx context.Context, prefix string, lease time.Duration, force bool) (objstore.Leadership, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "?"
@@ -65,7 +71,7 @@ func (l Locker) Lead(ctx context.Context, prefix string, lease time.Duration, fo
 }
 
 type holder struct {
-	Locker
+	*Locker
 	key, standby string
 	every        time.Duration // between renewals while somebody waits
 	rec          record
@@ -116,8 +122,11 @@ func held(r record) error { return &objstore.HeldError{Owner: r.Owner, Since: r.
 
 // watch polls until the lease is free, has not changed for long enough (nil), or its holder is seen alive.
 func (h *holder) watch(ctx context.Context, seen record, v objstore.Version) (objstore.Version, error) {
-	if err := h.Bucket.Put(ctx, h.standby, []byte(h.rec.Nonce)); err != nil {
-		return "", fmt.Errorf("register as a standby: %w", err)
+	if now := h.Clock.Now(); h.told.IsZero() || h.toldTo != seen.Nonce || now.Before(h.told) || now.Sub(h.told) >= noticed/2*h.every {
+		if err := h.Bucket.Put(ctx, h.standby, []byte(h.rec.Nonce)); err != nil {
+			return "", fmt.Errorf("register as a standby: %w", err)
+		}
+		h.told, h.toldTo, h.toldAs = now, seen.Nonce, h.rec.Nonce
 	}
 	for quiet := 0; quiet < polls; {
 		step := h.every
@@ -184,7 +193,7 @@ func (h *holder) run() {
 		<-h.stop
 		cancel()
 	}()
-	seen, fresh := "", 0
+	seen, fresh := h.toldAs, 0 // that this process has waited itself is no news
 	for {
 		every := slow
 		if fresh > 0 {
@@ -195,7 +204,7 @@ func (h *holder) run() {
 			return
 		}
 		if body, _, err := h.Bucket.Get(ctx, h.standby); err == nil && string(body) != seen {
-			seen, fresh = string(body), 60 // renewals for one that has come; it says so anew when it still waits
+			seen, fresh = string(body), noticed // for one that has come; it says so anew when it still waits
 		}
 		next := slow
 		if fresh > 0 {

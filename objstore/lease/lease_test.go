@@ -18,7 +18,12 @@ const length = 6 * time.Second
 
 func lead(t *testing.T, b objstore.Bucket, force bool) (objstore.Leadership, error) {
 	t.Helper()
-	return lease.Locker{Bucket: b, Clock: clock.Real()}.Lead(t.Context(), "job/", length, force)
+	return leadBy(t, &lease.Locker{Bucket: b, Clock: clock.Real()}, force)
+}
+
+func leadBy(t *testing.T, l *lease.Locker, force bool) (objstore.Leadership, error) {
+	t.Helper()
+	return l.Lead(t.Context(), "job/", length, force)
 }
 
 func mustLead(t *testing.T, b objstore.Bucket, force bool) objstore.Leadership {
@@ -111,7 +116,7 @@ func TestCandidateThatWasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := mem.New()
 		first := mustLead(t, b, false)
-		_, err := lease.Locker{Bucket: b, Clock: &gaps{clock.Real(), time.Hour}}.Lead(t.Context(), "job/", length, false)
+		_, err := leadBy(t, &lease.Locker{Bucket: b, Clock: &gaps{clock.Real(), time.Hour}}, false)
 		if !isHeld(err) {
 			t.Errorf("it was told %v, want who leads", err)
 		}
@@ -181,4 +186,76 @@ func TestLostAnswers(t *testing.T) {
 		}
 		_ = l.Release() // may fail like any other call
 	})
+}
+
+// A standby says once in a while that it is there, and polls; it does not say so at each poll.
+func TestStandbyIsCheap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := fault.Wrap(mem.New(), nil)
+		first := mustLead(t, b, false)
+		waits := &lease.Locker{Bucket: b, Clock: clock.Real()}
+		began := time.Now()
+		for time.Since(began) < 10*time.Minute {
+			if _, err := leadBy(t, waits, false); !isHeld(err) {
+				t.Fatal(err)
+			}
+		}
+		n := map[fault.Op]int{}
+		for _, c := range b.Calls() {
+			n[c.Op]++
+		}
+		// The holder renews each 2 s, and looks for the standby as often; the standby polls each 2 s, and registers each minute.
+		if n[fault.Put] < 9 || n[fault.Put] > 12 || n[fault.PutIf] < 280 || n[fault.PutIf] > 310 || n[fault.Get] > 930 {
+			t.Errorf("requests in ten minutes: %v", n)
+		}
+		release(t, first)
+	})
+}
+
+// Who has waited and leads now renews rarely: nobody else waits. Another standby says to a new holder that it is there.
+func TestLeaseIsCheapAfterATakeover(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := fault.Wrap(mem.New(), nil)
+			dying := fault.Wrap(b, nil)
+			first := mustLead(t, dying, false)
+			waits, other := &lease.Locker{Bucket: b, Clock: clock.Real()}, &lease.Locker{Bucket: b, Clock: clock.Real()}
+			if another {
+				if _, err := leadBy(t, other, false); !isHeld(err) {
+					t.Fatal(err)
+				}
+			}
+			if _, err := leadBy(t, waits, false); !isHeld(err) {
+				t.Fatal(err)
+			}
+			dying.Kill(errors.New("dead"))
+			var second objstore.Leadership
+			for second == nil {
+				l, err := leadBy(t, waits, false)
+				if err != nil && !isHeld(err) {
+					t.Fatal(err)
+				}
+				second = l
+			}
+			began, before := time.Now(), len(b.Calls())
+			for time.Since(began) < 40*time.Second {
+				if !another {
+					time.Sleep(40 * time.Second)
+				} else if _, err := leadBy(t, other, false); !isHeld(err) {
+					t.Fatal(err)
+				}
+			}
+			renewed := 0
+			for _, c := range b.Calls()[before:] {
+				if c.Op == fault.PutIf {
+					renewed++
+				}
+			}
+			if rarely := renewed <= 5; rarely == another {
+				t.Errorf("another standby waits: %v; %d renewals in 40 s", another, renewed)
+			}
+			release(t, second)
+			_ = first.Release() // of a dead process
+		})
+	}
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/sabot-stream/sabot/internal/benchcluster"
+)
+
+type benchCmd struct {
+	Cluster benchClusterCmd `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
+	Soak    benchSoakCmd    `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
+	Job     benchJobCmd     `cmd:"" hidden:"" help:"The job that is measured, as a process of any role."`
+}
+
+// benchFlags say on what is measured.
+type benchFlags struct {
+	Bucket  string `help:"An empty bucket to measure on: a folder or URL (default: a temporary folder)." placeholder:"URL"`
+	MinIO   string `name:"minio" help:"Start this MinIO program, and measure on it." placeholder:"PATH"`
+	JSON    bool   `help:"Print JSON, one figure a line."`
+	Verbose bool   `help:"Tell on standard error what is being done."`
+	Keep    bool   `help:"Keep the logs of all processes, and say where."`
+}
+
+// options returns what the flags say.
+func (f benchFlags) options(w io.Writer) (benchcluster.Options, error) {
+	self, err := os.Executable()
+	opt := benchcluster.Options{Program: []string{self, "bench", "job"}, Bucket: f.Bucket, MinIO: f.MinIO, Figures: w, JSON: f.JSON, Keep: f.Keep}
+	if f.Verbose || f.Keep {
+		opt.Progress = os.Stderr
+	}
+	return opt, err
+}
+
+// untilSignal returns a context that an interrupt ends: all processes that a bench has started end with it.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
+type benchClusterCmd struct {
+	benchFlags `embed:""`
+	Quick      bool     `help:"Short times and little state: to see that it works, not how fast it is."`
+	Only       []string `help:"Parts to measure: throughput, latency, requests, pauses (default: all)." placeholder:"PART"`
+}
+
+// Run measures.
+func (c benchClusterCmd) Run(ctx context.Context, w io.Writer) error {
+	opt, err := c.options(w)
+	if err != nil {
+		return err
+	}
+	opt.Quick, opt.Only = c.Quick, c.Only
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchcluster.Run(ctx, opt)
+}
+
+type benchSoakCmd struct {
+	benchFlags `embed:""`
+	Duration   time.Duration `help:"How long (default ${default})." default:"1h" placeholder:"DURATION"`
+	Keys       int64         `help:"Keys, of about 120 bytes of state each; a multiple of 8 (default ${default})." default:"20000" placeholder:"N"`
+}
+
+// Run soaks.
+func (c benchSoakCmd) Run(ctx context.Context, w io.Writer) error {
+	opt, err := c.options(w)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchcluster.Soak(ctx, opt, c.Duration, c.Keys)
+}
+
+// benchJobCmd takes its flags as they are: they are those of any job's binary.
+type benchJobCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"all"`
+}
+
+// Run runs the job in a role, and ends the process.
+func (c benchJobCmd) Run() error {
+	os.Args = append([]string{"sabot bench job"}, c.Args...)
+	benchcluster.Main()
+	return nil
+}
