@@ -50,8 +50,21 @@ func Compact(fetch Fetch, inputs []Ref, bottom bool) ([]byte, segment.Info, erro
 	return w.Finish()
 }
 
+// CompactWhole is up to how many bytes a segment is read whole, by one request, to be merged; a larger one is read in runs.
+const CompactWhole = 1 << 20
+
 // openRef opens the segment of a reference by itself.
 func openRef(fetch Fetch, r Ref) (*segment.Reader, error) {
+	if r.Length <= CompactWhole {
+		b, err := fetch.One(r.Object, r.Offset, r.Length)
+		if err != nil {
+			return nil, err
+		}
+		if got := segment.Checksum(b); got != r.CRC {
+			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("checksum %08x, want %08x", got, r.CRC))
+		}
+		return segment.OpenBytes(b)
+	}
 	return segment.Open(func(off, n int64) ([]byte, error) {
 		if off < 0 || n < 0 || off > r.Length-n {
 			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("bytes %d to %d of a segment of %d", off, off+n, r.Length))

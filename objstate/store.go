@@ -178,12 +178,13 @@ func (h Handle) Stored(b Interval) (n int64) {
 	return n
 }
 
-// Load reads a bucket whole, or with the zero Interval the whole part, and applies it. It panics with a *StorageError when that cannot be read.
-func (h Handle) Load(b Interval) {
+// Load reads buckets whole, or without any the whole part, and applies them. Buckets of a partition that was united from several may overlap, and a key
+// have rows in more than one: those that do are to be loaded together. It panics with a *StorageError when that cannot be read.
+func (h Handle) Load(buckets ...Interval) {
 	dead := h.dead()
 	h.once(func() error {
 		refs := slices.DeleteFunc(slices.Clone(h.s.o.Refs().Of(h.p.Name)), func(r Ref) bool {
-			return b != Interval{} && r.Bucket != b || h.p.Base > 0 && r.Bucket.Hi <= dead
+			return len(buckets) > 0 && !slices.Contains(buckets, r.Bucket) || h.p.Base > 0 && r.Bucket.Hi <= dead
 		})
 		return h.s.load(h.p, refs, dead)
 	})

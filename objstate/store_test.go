@@ -109,7 +109,7 @@ type lane struct {
 // ready has what is stored of a part in memory, unless that is read key by key.
 func (l *lane) ready(h Handle) {
 	if h.Touch() && !l.partial {
-		h.Load(Interval{})
+		h.Load()
 	}
 }
 

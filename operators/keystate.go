@@ -25,13 +25,13 @@ func (p *process) ready() {
 		p.keys.BePartial()
 	} else {
 		for _, h := range p.parts {
-			h.Load(objstate.Interval{})
+			h.Load()
 		}
 	}
 	for _, s := range []*timerState{p.event, p.proc} {
 		if s != nil {
 			s.handle.Touch()
-			s.handle.Load(objstate.Interval{})
+			s.handle.Load()
 		}
 	}
 	p.store.Manage(p)

@@ -96,6 +96,6 @@ func ready(h objstate.Handle) (err error) {
 			err = bad
 		}
 	}()
-	h.Load(objstate.Interval{})
+	h.Load()
 	return nil
 }

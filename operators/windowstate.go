@@ -10,8 +10,8 @@ import (
 	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
-// storedBucket is time buckets of windows in segments that overlap: those of one partition do not, those of several may. Their windows come into memory
-// when a row or the watermark wants them: all of them, or, when that is too much, key by key.
+// storedBucket is time buckets of windows in segments that overlap: those of several partitions may, and those of one that was united from several.
+// Their windows come into memory when a row or the watermark wants them: all of them together, or, when that is too much, key by key.
 type storedBucket struct {
 	objstate.Interval // from the first to the last
 	parts             []objstate.Interval
@@ -95,9 +95,7 @@ func (w *window) openBucket(b *storedBucket) {
 		b.ends = w.endsOf(b)
 		return
 	}
-	for _, i := range b.parts {
-		w.state.Load(i)
-	}
+	w.state.Load(b.parts...)
 }
 
 // fewWindows is up to how many windows of a bucket are taken to be there without looking.

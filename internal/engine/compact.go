@@ -91,16 +91,18 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	var reads []span
 	for _, t := range batch {
 		for _, r := range t.Compaction.Inputs {
-			reads = append(reads, span{t.Objects[r.Object].Key, r.Offset, r.Offset + r.Length})
+			if r.Length <= objstate.CompactWhole {
+				reads = append(reads, span{t.Objects[r.Object].Key, r.Offset, r.Offset + r.Length})
+			}
 		}
 	}
-	reader := newSpanReader(reads, c.g.fetch(ctx))
+	reader := newSpanReader(reads, c.g.fetch(ctx).One)
 	var (
 		made []compacted // whose output is part of body, if there is any
 		body []byte
 	)
 	for _, t := range batch {
-		m, seg, err := compact(t, reader.read)
+		m, seg, err := compact(t, reader.fetchAll)
 		if err != nil {
 			if ctx.Err() == nil {
 				c.g.w.cfg.Log.Warn("compaction failed", "table", t.Compaction.Inputs[0].Table, "error", err)

@@ -3,6 +3,8 @@ package engine
 import (
 	"cmp"
 	"slices"
+
+	"github.com/sabot-stream/sabot/objstate"
 )
 
 const (
@@ -84,4 +86,16 @@ func (r *spanReader) read(object string, off, n int64) ([]byte, error) {
 		s.body = nil
 	}
 	return b, nil
+}
+
+// fetchAll is an objstate.Fetch.
+func (r *spanReader) fetchAll(spans []objstate.Span) ([][]byte, error) {
+	out := make([][]byte, len(spans))
+	for i, s := range spans {
+		var err error
+		if out[i], err = r.read(s.Object, s.Off, s.N); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
