@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"objstore/fault":      {"objstore"},
 	"objstore/s3":         {"objstore", "internal/clock"},
 	"objstore/lease":      {"objstore", "internal/clock"},
+	"objstore/diskcache":  {"internal/clock"},
 	"objstore/storetest":  {"objstore"},
 	"objstore/bucketurl":  {"objstore"},
 	"checkpoint/pb":       {},
