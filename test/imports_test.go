@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"objstore/s3":         {"objstore", "internal/clock"},
 	"objstore/lease":      {"objstore", "internal/clock"},
 	"objstore/diskcache":  {"internal/clock"},
+	"objstore/fetch":      {"objstore", "objstore/diskcache", "internal/clock"},
 	"objstore/storetest":  {"objstore"},
 	"objstore/bucketurl":  {"objstore"},
 	"checkpoint/pb":       {},

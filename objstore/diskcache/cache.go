@@ -186,6 +186,9 @@ func (c *Cache) begin() error {
 // PageSize returns the bytes of a whole page.
 func (c *Cache) PageSize() int { return c.opt.PageSize }
 
+// Bytes returns the most that the cache takes on the disk.
+func (c *Cache) Bytes() int64 { return c.opt.Bytes }
+
 // Dir returns the folder that this process has.
 func (c *Cache) Dir() string { return c.folder.path }
 
