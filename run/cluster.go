@@ -73,7 +73,7 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 			done()
 			return nil, nil, err
 		}
-		r.bucket = metered.Wrap(bucket, o.Clock, tele.Observe)
+		r.bucket, r.tele = metered.Wrap(bucket, o.Clock, tele.Observe), tele
 		closeBucket := done
 		done = func() {
 			stop()
@@ -238,6 +238,7 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 		return err
 	}
 	defer done()
+	defer r.openFetcher()()
 	// A stop takes a last checkpoint first: the worker outlives ctx by that.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -352,7 +353,7 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 	if err != nil {
 		return err
 	}
-	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Paths: k.paths,
+	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Fetch: k.fetch, Paths: k.paths,
 		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Drain: k.stop})
 	k.run = root.Run
 	k.worker.Store(k.w)

@@ -16,7 +16,10 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/internal/engine"
+	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/diskcache"
+	"github.com/sabot-stream/sabot/objstore/fetch"
 	"github.com/sabot-stream/sabot/objstore/lease"
 )
 
@@ -51,8 +54,12 @@ type Options struct {
 	Notice          func(text string) // told what a person should know at the start; nil: nobody
 	HTTP            string            // address for /metrics, /livez and /readyz; empty: none
 	Pprof           bool              // serve /debug/pprof there too
+	CacheDir        string            // folder for pages of state; empty: none for a local bucket, sabot in the user's cache folder for a remote one
+	CacheSize       int64             // bytes that they may take; the lesser of 10 GiB and a quarter of the free space when 0, none below 0
 
-	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
+	onFetched func(fetch.Stats)                                            // told at the end what was fetched; nil: nobody
+	cacheFile func(path string) (diskcache.File, error)                    // opens files of the disk cache; nil: as they are
+	watch     func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
 }
 
 func (o *Options) defaults() error {
@@ -101,6 +108,7 @@ func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer done()
+	defer r.openFetcher()()
 	leader, err := r.lead(ctx)
 	if err != nil {
 		return Result{}, err
@@ -117,6 +125,8 @@ type localRun struct {
 	job    *sabot.Job
 	plan   *sabot.Plan
 	bucket objstore.Bucket
+	fetch  *fetch.Fetcher     // of state; nil in a coordinator
+	tele   *telemetry.Process // nil: none
 	paths  checkpoint.Paths
 	store  *checkpoint.Store
 
@@ -167,7 +177,7 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 // work runs coordinator and worker until one of them ends.
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
-	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
+	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Fetch: r.fetch, Paths: r.paths,
 		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
 		RetainEvery: r.opt.RetainEvery}, r.store)

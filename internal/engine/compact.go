@@ -64,8 +64,9 @@ func (c *compactor) run(ctx context.Context, t *pb.CompactionTask) error {
 	for i, r := range task.Inputs {
 		in[i] = refOf(r, t.Objects)
 	}
-	seg, info, err := objstate.Compact(c.g.fetch(ctx), in, task.Bottom)
+	seg, info, err := objstate.Compact(c.g.scan(ctx, t.Objects), in, task.Bottom)
 	if err != nil {
+		c.g.w.forget(err, in)
 		return err
 	}
 	done := compacted{task: task, inputs: t.Objects}
@@ -118,9 +119,4 @@ func (c *compactor) pending() bool {
 func refOf(r *pb.Reference, objects []*pb.Object) objstate.Ref {
 	return objstate.Ref{Object: objects[r.Object].Key, Offset: r.Offset, Length: r.Length, CRC: r.Crc,
 		Bucket: objstate.Interval{Lo: sabot.Micros(r.BucketLo), Hi: sabot.Micros(r.BucketHi)}, Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows}
-}
-
-// fetch returns a reader of ranges of objects, as objstate asks for it.
-func (g *group) fetch(ctx context.Context) func(object string, off, n int64) ([]byte, error) {
-	return func(object string, off, n int64) ([]byte, error) { return g.w.getRange(ctx, object, off, n) }
 }
