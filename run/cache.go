@@ -37,7 +37,7 @@ func (s *byteSize) parse(text string) error {
 		*s = unsetSize
 		return nil
 	}
-	number := strings.TrimRight(t, "KMGTiBkmgtib ")
+	number := strings.TrimRight(t, "KMGTBikmgtb ")
 	unit, ok := map[string]float64{"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40,
 		"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}[strings.ToLower(strings.TrimSpace(t[len(number):]))]
 	n, err := strconv.ParseFloat(number, 64)
