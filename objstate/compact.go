@@ -56,7 +56,7 @@ const CompactWhole = 1 << 20
 // openRef opens the segment of a reference by itself.
 func openRef(fetch Fetch, r Ref) (*segment.Reader, error) {
 	if r.Length <= CompactWhole {
-		b, err := fetch.One(r.Object, r.Offset, r.Length)
+		b, err := fetch.One(r.span(0, r.Length))
 		if err != nil {
 			return nil, err
 		}
@@ -69,6 +69,6 @@ func openRef(fetch Fetch, r Ref) (*segment.Reader, error) {
 		if off < 0 || n < 0 || off > r.Length-n {
 			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("bytes %d to %d of a segment of %d", off, off+n, r.Length))
 		}
-		return fetch.One(r.Object, r.Offset+off, n)
+		return fetch.One(r.span(off, n))
 	}, r.Length)
 }

@@ -19,14 +19,18 @@ import (
 type Span struct {
 	Object string
 	Off, N int64
+	Size   int64 // of the object; 0: not known
 }
+
+// span returns a part of a segment, by its offset there.
+func (r Ref) span(off, n int64) Span { return Span{r.Object, r.Offset + off, n, r.Size} }
 
 // Fetch reads spans; what it returns may share memory, and is not changed.
 type Fetch func([]Span) ([][]byte, error)
 
 // One reads one span.
-func (f Fetch) One(object string, off, n int64) ([]byte, error) {
-	b, err := f([]Span{{object, off, n}})
+func (f Fetch) One(s Span) ([]byte, error) {
+	b, err := f([]Span{s})
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +92,7 @@ func (s *Store) openAll(p *part, refs []Ref, segs map[segmentAt]*open) error {
 	spans := make([]Span, len(refs))
 	for i, r := range refs {
 		n := segment.TailBytes(r.Length)
-		spans[i] = Span{r.Object, r.Offset + r.Length - n, n}
+		spans[i] = r.span(r.Length-n, n)
 	}
 	tails, err := s.o.Fetch(spans)
 	if err != nil {
@@ -103,7 +107,7 @@ func (s *Store) openAll(p *part, refs []Ref, segs map[segmentAt]*open) error {
 			if off >= from {
 				return tail[off-from : off-from+n : off-from+n], nil
 			}
-			return s.o.Fetch.One(r.Object, r.Offset+off, n)
+			return s.o.Fetch.One(r.span(off, n))
 		}, r.Length)
 		if err == nil {
 			err = sameColumns(seg.Schema(), p.Schema)
@@ -259,7 +263,7 @@ func (s *Store) lookup(p *part, wants []Want, at sabot.Micros) error {
 		needs = l.plan(i, wants, needs)
 		blocks := l.seg.Blocks()
 		for _, n := range needs[before:] {
-			spans = append(spans, Span{l.Object, l.Offset + blocks[n.block].Offset, blocks[n.block].Length()})
+			spans = append(spans, l.span(blocks[n.block].Offset, blocks[n.block].Length()))
 		}
 	}
 	s.needs, s.spans = needs, spans

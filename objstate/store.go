@@ -15,6 +15,7 @@ import (
 // Ref is a reference to a segment, within its clip.
 type Ref struct {
 	Object         string
+	Size           int64 // of the object; 0: not known
 	Offset, Length int64
 	CRC            uint32
 	Bucket         Interval
@@ -202,7 +203,7 @@ func (s *Store) load(p *part, refs []Ref, dead sabot.Micros) error {
 			if total += r.Length; total > loadBytes && len(spans) > 0 {
 				break
 			}
-			spans = append(spans, Span{r.Object, r.Offset, r.Length})
+			spans = append(spans, r.span(0, r.Length))
 		}
 		data, err := s.o.Fetch(spans)
 		if err != nil {

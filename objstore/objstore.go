@@ -52,6 +52,7 @@ type Bucket interface {
 type Limits struct {
 	CASInterval time.Duration // shortest interval between conditional writes of one object; 0: none
 	Private     bool          // no other process can reach the bucket
+	Remote      bool          // a request is a round trip over a network: reading what lies between two ranges, and caching on disk, cost less than asking twice
 }
 
 // Locker is implemented by buckets that can tell whether the process that leads a job is alive (the file bucket). Package lease does it on the

@@ -201,6 +201,8 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 		return err
 	}
 	defer done()
+	o.boundMemory()
+	defer r.openFetcher()()
 	// A stop takes a last checkpoint first: the worker outlives ctx by that.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -315,8 +317,8 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 	if err != nil {
 		return err
 	}
-	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Paths: k.paths,
-		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Observe: k.cutObserver(),
+	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Fetch: k.fetch, Paths: k.paths,
+		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Memory: k.opt.stateMemory(), Observe: k.cutObserver(),
 		Trouble: k.watch.Trouble, Drain: k.stop})
 	k.run = root.Run
 	k.worker.Store(k.w)

@@ -79,6 +79,7 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"--partitions=-1"}, "--partitions -1: it must be 1 to 65536"}, {[]string{"--partitions", "65537"}, "it must be 1 to 65536"},
 		{[]string{"--rate=-1"}, "--rate and --lanes cannot be negative"}, {[]string{"--lanes", "257"}, "--lanes is at most 256"},
 		{[]string{"--checkpoint=-1s"}, "cannot be negative"}, {[]string{"--lease=-1s"}, "cannot be negative"},
+		{[]string{"--cache-size", "much"}, `"much" is no size`}, {[]string{"--cache-size=-5"}, `"-5" is no size`},
 		{[]string{"--on-bad-record", "ignore"}, "--on-bad-record"}, {[]string{"--log-level", "loud"}, "--log-level"}, {[]string{"--bucket", "ftp://x"}, "not ftp"},
 		{[]string{"--config", "missing.yaml"}, "missing.yaml"}, {[]string{"coordinator", "--listen", "0.0.0.0:0"}, "listening on 0.0.0.0:0 without a token"},
 	} {

@@ -73,6 +73,9 @@ type flags struct {
 	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
 	HTTP        string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
 	Pprof       bool            `help:"Serve /debug/pprof there too."`
+	Memory      byteSize        `help:"Memory that the process may take, as in 512MiB: state beyond half of it is in the bucket only, and read back when it is used (default: no bound)." default:"auto" placeholder:"SIZE"`
+	CacheDir    string          `help:"Folder for a disk cache of state (default: sabot in the user's cache folder; none where the bucket is local)." placeholder:"DIR"`
+	CacheSize   byteSize        `help:"What the disk cache may take, as in 20GiB (default: the lesser of 10GiB and a quarter of the free space); 0: no cache." default:"auto" placeholder:"SIZE"`
 	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
 	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
 	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
@@ -212,9 +215,18 @@ func (f flags) options(stdout, stderr io.Writer, buckets []objstore.Scheme) Opti
 	if f.Retain == 0 {
 		f.Retain = -1
 	}
-	return Options{Bucket: f.Bucket, Buckets: buckets, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	if f.CacheSize == 0 {
+		f.CacheSize = -1
+	} else if f.CacheSize == unsetSize {
+		f.CacheSize = 0
+	}
+	if f.Memory == unsetSize {
+		f.Memory = 0
+	}
+	return Options{Bucket: f.Bucket, Memory: int64(f.Memory), Buckets: buckets, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
-		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
+		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof,
+		CacheDir: f.CacheDir, CacheSize: int64(f.CacheSize)}
 }
 
 // failed says what went wrong, and returns the exit code for it.

@@ -19,6 +19,8 @@ import (
 	"github.com/sabot-stream/sabot/internal/telemetry"
 	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
+	"github.com/sabot-stream/sabot/objstore/diskcache"
+	"github.com/sabot-stream/sabot/objstore/fetch"
 	"github.com/sabot-stream/sabot/objstore/lease"
 	"github.com/sabot-stream/sabot/objstore/metered"
 )
@@ -57,10 +59,15 @@ type Options struct {
 	Pprof           bool              // serve /debug/pprof there too
 	MinWorkers      int               // that /v1/scaling asks for at least; 1 when 0
 	MaxWorkers      int               // and at most; as many as there are partitions when 0
+	Memory          int64             // bytes that the process may take; half of it for keyed state, and what does not fit is read back when it is used. 0: no bound
+	CacheDir        string            // folder for pages of state; empty: none for a local bucket, sabot in the user's cache folder for a remote one
+	CacheSize       int64             // bytes that they may take; the lesser of 10 GiB and a quarter of the free space when 0, none below 0
 
 	role role
 
-	watch func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
+	onFetched func(fetch.Stats)                                            // told at the end what was fetched; nil: nobody
+	cacheFile func(path string) (diskcache.File, error)                    // opens files of the disk cache; nil: as they are
+	watch     func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
 }
 
 func (o *Options) defaults() error {
@@ -113,6 +120,8 @@ func Run(ctx context.Context, job *sabot.Job, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer done()
+	o.boundMemory()
+	defer r.openFetcher()()
 	leader, err := r.lead(ctx)
 	if err != nil {
 		return Result{}, err
@@ -129,6 +138,7 @@ type localRun struct {
 	job    *sabot.Job
 	plan   *sabot.Plan
 	bucket objstore.Bucket
+	fetch  *fetch.Fetcher // of state; nil in a coordinator
 	paths  checkpoint.Paths
 	store  *checkpoint.Store
 
@@ -183,8 +193,9 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 // work runs coordinator and worker until one of them ends.
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
-	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Paths: r.paths,
-		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Observe: r.cutObserver(), Trouble: r.watch.Trouble})
+	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Fetch: r.fetch, Paths: r.paths,
+		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Memory: r.opt.stateMemory(),
+		Observe: r.cutObserver(), Trouble: r.watch.Trouble})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
 		RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
 

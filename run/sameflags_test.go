@@ -32,6 +32,8 @@ func samples(f *kong.Flag) (a, b string) {
 	switch f.Target.Type().String() {
 	case "time.Duration":
 		return "17s", "18s"
+	case "run.byteSize":
+		return "17MiB", "18GB"
 	case "slog.Level":
 		return "error", "debug"
 	}

@@ -96,7 +96,7 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 			}
 		}
 	}
-	reader := newSpanReader(reads, c.g.fetch(ctx).One)
+	reader := newSpanReader(reads, c.g.scan(ctx))
 	var (
 		made []compacted // whose output is part of body, if there is any
 		body []byte
@@ -104,6 +104,7 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	for _, t := range batch {
 		m, seg, err := compact(t, reader.fetchAll)
 		if err != nil {
+			c.g.w.forget(err, inputs(t))
 			if ctx.Err() == nil {
 				c.g.w.cfg.Log.Warn("compaction failed", "table", t.Compaction.Inputs[0].Table, "error", err)
 			}
@@ -121,14 +122,19 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	c.write(ctx, made, body)
 }
 
+// inputs returns what a task merges.
+func inputs(t *pb.CompactionTask) []objstate.Ref {
+	in := make([]objstate.Ref, len(t.Compaction.Inputs))
+	for i, r := range t.Compaction.Inputs {
+		in[i] = refOf(r, t.Objects)
+	}
+	return in
+}
+
 // compact merges the inputs of a task.
 func compact(t *pb.CompactionTask, fetch objstate.Fetch) (compacted, []byte, error) {
 	task := proto.Clone(t.Compaction).(*pb.Compaction)
-	in := make([]objstate.Ref, len(task.Inputs))
-	for i, r := range task.Inputs {
-		in[i] = refOf(r, t.Objects)
-	}
-	seg, info, err := objstate.Compact(fetch, in, task.Bottom)
+	seg, info, err := objstate.Compact(fetch, inputs(t), task.Bottom)
 	if err == nil && info.Rows > 0 {
 		first := task.Inputs[0]
 		out := &pb.Reference{Table: first.Table, Length: int64(len(seg)), Crc: info.CRC, BucketLo: first.BucketLo, BucketHi: first.BucketHi,
@@ -197,6 +203,6 @@ func (c *compactor) pending() bool {
 
 // refOf translates a reference.
 func refOf(r *pb.Reference, objects []*pb.Object) objstate.Ref {
-	return objstate.Ref{Object: objects[r.Object].Key, Offset: r.Offset, Length: r.Length, CRC: r.Crc,
+	return objstate.Ref{Object: objects[r.Object].Key, Size: objects[r.Object].Size, Offset: r.Offset, Length: r.Length, CRC: r.Crc,
 		Bucket: objstate.Interval{Lo: sabot.Micros(r.BucketLo), Hi: sabot.Micros(r.BucketHi)}, Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows}
 }

@@ -26,13 +26,18 @@ func (e *missingError) Unwrap() error { return e.err }
 // getRange reads a range of an object that a root names.
 func (w *Worker) getRange(ctx context.Context, key string, off, n int64) ([]byte, error) {
 	b, err := w.cfg.Bucket.GetRange(ctx, key, off, n)
+	return b, readFailed(key, off, err)
+}
+
+// readFailed says what was being read when err happened, if it did.
+func readFailed(key string, off int64, err error) error {
 	if errors.Is(err, objstore.ErrNotFound) {
 		err = &missingError{key, err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s at %d: %w", key, off, err)
+		return fmt.Errorf("read %s at %d: %w", key, off, err)
 	}
-	return b, nil
+	return nil
 }
 
 // stale tells what it means that an object is missing: the root that named it may not be the last one any more, whether or not this worker has

@@ -40,7 +40,7 @@ func spansOf(ranges []span) (out []span) {
 // spanReader reads ranges of objects that are known beforehand, those near each other by one request. What is read stays until the ranges in it have
 // been asked for as often as they are known. One goroutine uses it.
 type spanReader struct {
-	fetch func(object string, off, n int64) ([]byte, error)
+	fetch objstate.Fetch
 	spans []*readSpan
 }
 
@@ -50,7 +50,7 @@ type readSpan struct {
 	body []byte // nil: not read
 }
 
-func newSpanReader(ranges []span, fetch func(object string, off, n int64) ([]byte, error)) *spanReader {
+func newSpanReader(ranges []span, fetch objstate.Fetch) *spanReader {
 	r := &spanReader{fetch: fetch}
 	for _, s := range spansOf(ranges) {
 		x := &readSpan{span: s}
@@ -71,11 +71,11 @@ func (r *spanReader) read(object string, off, n int64) ([]byte, error) {
 	want := span{object, off, off + n}
 	i := slices.IndexFunc(r.spans, func(s *readSpan) bool { return s.holds(want) })
 	if i < 0 {
-		return r.fetch(object, off, n)
+		return r.fetch.One(objstate.Span{Object: object, Off: off, N: n})
 	}
 	s := r.spans[i]
 	if s.body == nil {
-		b, err := r.fetch(object, s.off, s.to-s.off)
+		b, err := r.fetch.One(objstate.Span{Object: object, Off: s.off, N: s.to - s.off})
 		if err != nil {
 			return nil, err
 		}

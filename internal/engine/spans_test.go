@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/sabot-stream/sabot/objstate"
 )
 
 func TestSpansOf(t *testing.T) {
@@ -36,12 +38,13 @@ func TestSpanReader(t *testing.T) {
 	}
 	lost := errors.New("the store is away")
 	fail := true
-	r := newSpanReader([]span{{"a", 10, 20}, {"a", 20, 25}, {"a", 20, 25}, {"b", 0, 5}}, func(object string, off, n int64) ([]byte, error) {
+	r := newSpanReader([]span{{"a", 10, 20}, {"a", 20, 25}, {"a", 20, 25}, {"b", 0, 5}}, func(spans []objstate.Span) ([][]byte, error) {
 		if fail {
 			return nil, lost
 		}
-		asked = append(asked, fmt.Sprintf("%s %d %d", object, off, n))
-		return bytes(object, off, n), nil
+		s := spans[0]
+		asked = append(asked, fmt.Sprintf("%s %d %d", s.Object, s.Off, s.N))
+		return [][]byte{bytes(s.Object, s.Off, s.N)}, nil
 	})
 	if _, err := r.read("a", 10, 10); !errors.Is(err, lost) {
 		t.Fatalf("error %v, want that of the store", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/objstate"
 	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/fetch"
 )
 
 // Coordinator is the worker's end of its connection. Messages are not changed after they are sent.
@@ -26,13 +27,14 @@ type Coordinator interface {
 	Recv(context.Context) (*pb.ToWorker, error)
 }
 
-// Config is what a worker works with. All fields but DeadLetters, Observe, Trouble and Drain are required.
+// Config is what a worker works with. All fields but DeadLetters, Fetch, Observe, Trouble and Drain are required.
 type Config struct {
 	Name        string // of the worker, for people
 	Graph       *bind.Graph
 	Impl        func(node string) any // connectors and functions by node name
 	DeadLetters sabot.Sink            // nil: JSONL in the bucket
 	Bucket      objstore.Bucket
+	Fetch       *fetch.Fetcher // of the bucket, for state; nil: each range is a request of its own
 	Paths       checkpoint.Paths
 	Clock       clock.Clock
 	Log         *slog.Logger
@@ -380,6 +382,7 @@ func (w *Worker) failure(ctx context.Context, b *backoff, root *pb.Root, err err
 		if b.n > maxPanics {
 			return sabot.WithKind(sabot.Invalid, fmt.Errorf("%w (after %d restarts from the last commit)", err, maxPanics))
 		}
+	case b.n == 1 && sabot.KindOf(err) == sabot.Corrupt && w.forgetPages(): // what the bucket gave wrong once may lie on the disk
 	case sabot.KindOf(err) == sabot.Retry || errors.As(err, &storage) && sabot.KindOf(err) != sabot.Corrupt:
 	default:
 		return err

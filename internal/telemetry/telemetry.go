@@ -31,12 +31,13 @@ type Process struct {
 	state    func() State
 	ready    func() error
 	clock    clock.Clock
+	labels   prometheus.Labels // of all metrics
 }
 
 // New returns the telemetry of a process of a job. State is asked at each scrape, ready at each /readyz.
 func New(job string, c clock.Clock, state func() State, ready func() error) *Process {
-	p := &Process{registry: prometheus.NewRegistry(), state: state, ready: ready, clock: c}
 	labels := prometheus.Labels{"job_name": job}
+	p := &Process{registry: prometheus.NewRegistry(), state: state, ready: ready, clock: c, labels: labels}
 	p.ops = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sabot_storage_operations_total", Help: "Calls of the bucket.", ConstLabels: labels}, []string{"op", "outcome"})
 	p.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sabot_storage_seconds", Help: "Time of calls of the bucket.", ConstLabels: labels,
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"op"})

@@ -312,7 +312,7 @@ func (b *Bucket) Create(ctx context.Context) error {
 }
 
 // Limits implements objstore.Bucket.
-func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{} }
+func (b *Bucket) Limits() objstore.Limits { return objstore.Limits{Remote: true} }
 
 // Close implements objstore.Bucket.
 func (b *Bucket) Close() error {
