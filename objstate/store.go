@@ -105,6 +105,15 @@ func (s *Store) Add(spec Spec, p Part) Handle {
 	return Handle{s, x}
 }
 
+// Specs returns the tables of all parts.
+func (s *Store) Specs() []Spec {
+	out := make([]Spec, len(s.parts))
+	for i, p := range s.parts {
+		out[i] = p.Spec
+	}
+	return out
+}
+
 // Ready makes sure that the part's state is in memory. It panics with a *StorageError when that cannot be read.
 func (h Handle) Ready() {
 	if h.p.loaded {
@@ -158,15 +167,18 @@ func (s *Store) loadRef(p *part, r Ref, dead sabot.Micros) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
-	if err := sameColumns(seg.Schema(), p.Schema); err != nil {
-		return sabot.WithKind(sabot.Invalid, fmt.Errorf("%s: %w", at, err))
-	}
 	for _, rng := range s.o.Ranges {
 		clip := r.Clip.Intersect(rng)
 		if clip.Empty() {
 			continue
 		}
-		err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error { return s.apply(p, rows, dead) })
+		err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error {
+			rows, err := segment.Project(rows, seg.Schema(), p.Schema)
+			if err != nil {
+				return sabot.WithKind(sabot.Invalid, err)
+			}
+			return s.apply(p, rows, dead)
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", at, err)
 		}
@@ -185,17 +197,6 @@ func (s *Store) apply(p *part, rows *segment.Rows, dead sabot.Micros) error {
 			continue
 		}
 		p.Load(rowkey.HashOf(k[:n]), k[:n], k[n:], rows, i)
-	}
-	return nil
-}
-
-func sameColumns(got, want segment.Schema) error {
-	ok := len(got) == len(want)
-	for i := 0; ok && i < len(got); i++ {
-		ok = got[i].Name == want[i].Name && arrow.TypeEqual(got[i].Type, want[i].Type)
-	}
-	if !ok {
-		return fmt.Errorf("it has columns %v, the operator wants %v", got, want)
 	}
 	return nil
 }

@@ -156,6 +156,9 @@ func (t *Table) Delete(slot uint32) {
 	t.remove(slot)
 }
 
+// Forget removes a slot in use, and leaves what segments show of it as it is.
+func (t *Table) Forget(slot uint32) { t.remove(slot) }
+
 // remove removes a slot in use and its values. Who goes through the columns finds no value in a slot that has no key.
 func (t *Table) remove(slot uint32) {
 	t.flags[slot] = 0 // what is left of it in dirty is passed over

@@ -8,14 +8,18 @@ type Merger struct {
 	inputs []*Rows // oldest first
 }
 
-// Add adds a segment's rows of [lo,hi), newer than all before. All segments have the same columns.
+// Add adds a segment's rows of [lo,hi), newer than all before. The result has the columns of all segments, by name: which of them its reader wants, it
+// says itself. A name stands for one type.
 func (m *Merger) Add(r *Reader, lo, hi uint64) error {
-	if m.inputs != nil && len(r.Schema()) != len(m.schema) {
-		return corrupt("its columns are others than those of the segments before")
+	if err := m.widen(r.Schema()); err != nil {
+		return err
 	}
-	m.schema = r.Schema()
 	in := New(m.schema)
 	err := r.Scan(lo, hi, func(rows *Rows) error {
+		rows, err := Project(rows, r.Schema(), m.schema)
+		if err != nil {
+			return corrupt("%w", err)
+		}
 		for i := range rows.Len() {
 			in.Append(rows, i)
 		}
@@ -23,6 +27,27 @@ func (m *Merger) Add(r *Reader, lo, hi uint64) error {
 	})
 	m.inputs = append(m.inputs, in)
 	return err
+}
+
+// widen adds the columns of a schema to the result, and to what is there already.
+func (m *Merger) widen(s Schema) error {
+	if m.inputs == nil {
+		m.schema = s
+		return nil
+	}
+	if same(m.schema, s) {
+		return nil
+	}
+	wide := union(m.schema, s)
+	for i, in := range m.inputs {
+		rows, err := Project(in, m.schema, wide)
+		if err != nil {
+			return corrupt("%w", err)
+		}
+		m.inputs[i] = rows
+	}
+	m.schema = wide
+	return nil
 }
 
 // Rows returns the newest row of each key, in order; with bottom without deletes.
