@@ -2,6 +2,7 @@ package operators
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -86,9 +87,18 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 		return nil, err
 	}
 	if len(p.schema) > 0 {
-		p.state = append(p.state, store.Add(objstate.Spec{Name: cfg.Name, Schema: p.schema}, (*keyState)(p)))
+		p.state = append(p.state, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p)))
 	}
 	return p, nil
+}
+
+// nullable returns the columns as segments are read: one that was added to a job lacks in what was written before, and is null there.
+func nullable(s segment.Schema) segment.Schema {
+	s = slices.Clone(s)
+	for i := range s {
+		s[i].Nullable = true
+	}
+	return s
 }
 
 func (p *process) ready() {
@@ -335,7 +345,9 @@ func (s *keyState) Load(hash uint64, key, _ []byte, rows *segment.Rows, i int) {
 	slot := p.upsert(hash, key)
 	p.holds[slot] -= p.values(slot)
 	p.keys.LoadRow(hash, key, rows, i)
-	p.holds[slot] += p.values(slot)
+	if p.holds[slot] += p.values(slot); p.holds[slot] == 0 { // its values were of handles that are gone
+		p.keys.Forget(slot)
+	}
 }
 
 // values returns how many Value handles have a value in a slot.

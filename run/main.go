@@ -50,24 +50,25 @@ func About[P any](text string) Option[P] {
 
 // flags are the engine's flags: how the job runs. None of them changes results.
 type flags struct {
-	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
-	As          string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
-	Fresh       bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
-	Checkpoint  time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
-	Partitions  int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
-	Retain      int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
-	RetainEvery time.Duration   `help:"Time between two of them (default ${default})." default:"5m" placeholder:"DURATION"`
-	Lanes       int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
-	Rate        int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
-	Lease       time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
-	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
-	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
-	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
-	HTTP        string          `help:"Address for /metrics, /livez and /readyz; none when empty." placeholder:"HOST:PORT"`
-	Pprof       bool            `help:"Serve /debug/pprof there too."`
-	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
-	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
-	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
+	Bucket         string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
+	As             string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
+	Fresh          bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
+	AllowStateLoss bool            `help:"Go on with another graph also where that loses state or input positions; without it, they are listed."`
+	Checkpoint     time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
+	Partitions     int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
+	Retain         int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
+	RetainEvery    time.Duration   `help:"Time between two of them (default ${default})." default:"5m" placeholder:"DURATION"`
+	Lanes          int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
+	Rate           int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
+	Lease          time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
+	TakeOver       bool            `help:"Take the job over from a process that still runs it."`
+	Wait           bool            `help:"Wait when another process runs the job, instead of exiting."`
+	OnBadRecord    string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
+	HTTP           string          `help:"Address for /metrics, /livez and /readyz; none when empty." placeholder:"HOST:PORT"`
+	Pprof          bool            `help:"Serve /debug/pprof there too."`
+	LogLevel       slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
+	LogFormat      string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
+	Config         kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
 }
 
 // commandLine is the job's parameters, the engine's flags and the roles of a process.
@@ -204,7 +205,7 @@ func (f flags) options(stdout, stderr io.Writer) Options {
 	if f.Retain == 0 {
 		f.Retain = -1
 	}
-	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, AllowStateLoss: f.AllowStateLoss, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
 		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Store           objstore.Bucket // used instead of Bucket when set; the caller closes it
 	As              string          // the job's name, where it is not its own: that of a clone
 	Fresh           bool            // start a new run
+	AllowStateLoss  bool            // go on with another graph also where state or positions are lost by that
 	Checkpoint      time.Duration   // between checkpoints; 1s when 0
 	Partitions      int             // of a new run; 8 when 0; a resumed run must agree
 	Retain          int             // checkpoints kept to fall back to; 3 when 0, none below 0
@@ -121,6 +122,7 @@ type localRun struct {
 	store  *checkpoint.Store
 
 	mayDiffer bool // the number of partitions may: the job can have been rescaled since its start
+	stoodBy   string // fingerprint of the graph that ran when this process began to stand by; empty: it did not
 
 	worker atomic.Pointer[engine.Worker] // that runs; nil: none
 	driver atomic.Pointer[coord.Driver]  // likewise
@@ -152,6 +154,9 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 		if !told {
 			r.opt.Notice(fmt.Sprintf("Waiting: %v.", err))
 			told = true
+			if root, _, err := r.store.Read(ctx); err == nil { // when there is none, there is nothing to change
+				r.stoodBy = root.Fingerprint
+			}
 		}
 	}
 }

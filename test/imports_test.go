@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"connectors":          {"objstore", "arrow", "internal/row", "internal/jsonl"},
 	"connectors/conntest": {},
 	"internal/bind":       {"arrow", "internal/row"},
+	"internal/change":     {"checkpoint"},
 	"internal/engine":     {"exchange", "operators", "timers", "checkpoint", "objstate", "objstore", "arrow", "internal/bind", "internal/clock"},
 	"run":                 {"internal", "checkpoint", "objstore", "arrow"},
 	"internal/exprtext":   {},
