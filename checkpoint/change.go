@@ -22,6 +22,7 @@ type Change struct {
 	Stages      []*pb.Stage
 	Tables      []*pb.Table
 	Operators   []*pb.OperatorCounts
+	Outputs     []*pb.Output
 }
 
 // Changed returns the root by which a job goes on from old with another plan: the next term, and every group at a new generation that nobody may go on
@@ -31,7 +32,7 @@ func Changed(old *pb.Root, c Change) *pb.Root {
 	root.Term++
 	root.Nonce, root.Cloned = "", false
 	root.Plan, root.Fingerprint = c.Plan, c.Fingerprint
-	root.Sources, root.Stages, root.Tables, root.Operators = c.Sources, c.Stages, c.Tables, c.Operators
+	root.Sources, root.Stages, root.Tables, root.Operators, root.Outputs = c.Sources, c.Stages, c.Tables, c.Operators, c.Outputs
 	for _, g := range root.Groups {
 		Raise(root, g.Id)
 		g.Ended = false

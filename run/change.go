@@ -27,6 +27,10 @@ func (r *localRun) changed(ctx context.Context, env sabot.Env, old *pb.Root, now
 	if err != nil {
 		return nil, nil, err
 	}
+	if r.opt.Drain {
+		return nil, nil, r.cannotGoOn(changes(d, change.Refused, change.Drain, change.Dropped, change.Changed, change.New, change.Removed),
+			"--drain is for the program of before: this one has another graph")
+	}
 	if other := r.otherPartitions(old); len(other) > 0 {
 		return nil, nil, r.cannotGoOn(other, "Leave it out: the job keeps its own")
 	}

@@ -54,6 +54,7 @@ type flags struct {
 	As             string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
 	Fresh          bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
 	AllowStateLoss bool            `help:"Go on with another graph also where that loses state or input positions; without it, they are listed."`
+	Drain          bool            `help:"Read nothing new: finish and publish what is committed, and stop; another graph can go on then."`
 	Checkpoint     time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
 	Partitions     int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
 	Retain         int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
@@ -190,6 +191,10 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 	case err != nil:
 		return failed(stderr, err)
 	}
+	if !res.Finished { // drained
+		fmt.Fprintf(stdout, "Drained after checkpoint %d, %s rows read: all that is committed is published, and another graph can go on from there.\n", res.Epoch, grouped(res.RowsRead))
+		return exitDone
+	}
 	fmt.Fprint(stdout, res.String())
 	if o.afterEnd != nil {
 		if err := o.afterEnd(ctx, cl.Params, stdout); err != nil {
@@ -205,7 +210,7 @@ func (f flags) options(stdout, stderr io.Writer) Options {
 	if f.Retain == 0 {
 		f.Retain = -1
 	}
-	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, AllowStateLoss: f.AllowStateLoss, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	return Options{Bucket: f.Bucket, As: f.As, Fresh: f.Fresh, AllowStateLoss: f.AllowStateLoss, Drain: f.Drain, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
 		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof}
 }

@@ -34,6 +34,9 @@ func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.
 	if resume {
 		run = old.Run
 	}
+	if old == nil && r.opt.Drain {
+		return nil, nil, sabot.WithKind(sabot.Invalid, fmt.Errorf("job %q has no checkpoint in bucket %s: there is nothing to drain", r.plan.Job, r.opt.Bucket))
+	}
 	env := sabot.Env{Job: r.plan.Job, Run: run, Log: r.opt.Log, Now: r.opt.Clock.Now}
 	if old == nil || r.opt.Fresh { // a run that goes on keeps what it had
 		env.Notice = r.opt.Notice

@@ -168,13 +168,14 @@ func (c drainCmd) Run(ctx context.Context, w io.Writer) error {
 
 type stopCmd struct {
 	coordinator `embed:""`
+	Drain       bool   `help:"Close and publish all outputs before: then another graph can go on from there, whatever it changes."`
 	Savepoint   bool   `help:"Keep the last checkpoint as a savepoint."`
 	Name        string `help:"Of the savepoint (default: the time)." placeholder:"NAME"`
 }
 
 // Run stops a job.
 func (c stopCmd) Run(ctx context.Context, w io.Writer) error {
-	req := &controlpb.StopRequest{}
+	req := &controlpb.StopRequest{Drain: c.Drain}
 	if c.Savepoint {
 		req.SavepointId, req.SavepointName = clock.Real().Random(8), nameOf(c.Name)
 	} else if c.Name != "" {

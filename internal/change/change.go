@@ -117,6 +117,7 @@ func Decide(root *pb.Root, now Job) (Decision, error) {
 		}
 	}
 	d.stages()
+	d.outputs()
 	d.edit.Tables = d.tables
 	for _, o := range root.Operators {
 		if nodeOf(now.Plan, o.Name) != nil {

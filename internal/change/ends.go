@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sabot-stream/sabot"
@@ -99,15 +101,15 @@ func (d *decider) sink(was, n *sabot.Node) {
 	waiting := d.waiting(n.Name)
 	switch moved := was != nil && was.Sink.Identity != n.Sink.Identity && !d.root.Cloned; {
 	case was == nil && len(waiting) > 0:
-		d.say(n.Name, "", Drain, "%s of a sink of that name to be published", outputs(waiting))
+		d.say(n.Name, "", Drain, "%s of a sink of that name to be published", countOutputs(waiting))
 	case was == nil:
 		d.say(n.Name, "", New, "")
 	case moved && (len(waiting) > 0 || len(d.root.OldRuns) > 0):
-		d.say(n.Name, "", Drain, "%s to be published to %s before it goes to %s", outputs(waiting), was.Sink.Identity, n.Sink.Identity)
+		d.say(n.Name, "", Drain, "%s to be published to %s before it goes to %s", countOutputs(waiting), was.Sink.Identity, n.Sink.Identity)
 	case moved:
 		d.say(n.Name, "", Changed, "it published to %s and publishes to %s", was.Sink.Identity, n.Sink.Identity)
-	case slices.ContainsFunc(waiting, func(o *pb.Output) bool { return !bytes.Equal(o.Schema, d.now.Sinks[n.Name]) }):
-		d.say(n.Name, "", Drain, "%s to be published with the columns of before", outputs(waiting))
+	case slices.ContainsFunc(waiting, func(o *pb.Output) bool { return !sameSchema(o.Schema, d.now.Sinks[n.Name]) }):
+		d.say(n.Name, "", Drain, "%s to be published with the columns of before", countOutputs(waiting))
 	default:
 		d.stateless(was, n)
 	}
@@ -115,7 +117,7 @@ func (d *decider) sink(was, n *sabot.Node) {
 
 func (d *decider) sinkGone(n *sabot.Node) {
 	if waiting := d.waiting(n.Name); len(waiting) > 0 || len(d.root.OldRuns) > 0 {
-		d.say(n.Name, "", Drain, "it is gone, and %s to be published", outputs(waiting))
+		d.say(n.Name, "", Drain, "it is gone, and %s to be published", countOutputs(waiting))
 	}
 }
 
@@ -129,8 +131,33 @@ func (d *decider) waiting(sink string) (out []*pb.Output) {
 	return out
 }
 
-// outputs counts what waits; without any, what an earlier run has published waits to be removed.
-func outputs(waiting []*pb.Output) string {
+// outputs takes over what waits. An open output whose columns differ in the slightest, as in whether they can be null, is closed: what comes has others.
+func (d *decider) outputs() {
+	for _, o := range d.root.Outputs {
+		o = proto.Clone(o).(*pb.Output)
+		o.Closed = o.Closed || !bytes.Equal(o.Schema, d.now.Sinks[o.Sink])
+		d.edit.Outputs = append(d.edit.Outputs, o)
+	}
+}
+
+// sameSchema tells whether two schemas, as outputs hold them, have the same names and types.
+func sameSchema(a, b []byte) bool {
+	x, y := schemaOf(a), schemaOf(b)
+	return x != nil && y != nil && slices.EqualFunc(x.Fields(), y.Fields(), func(f, g arrow.Field) bool { return f.Name == g.Name && arrow.TypeEqual(f.Type, g.Type) })
+}
+
+// schemaOf returns nil for what cannot be read.
+func schemaOf(b []byte) *arrow.Schema {
+	r, err := ipc.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	defer r.Release()
+	return r.Schema()
+}
+
+// countOutputs counts what waits; without any, what an earlier run has published waits to be removed.
+func countOutputs(waiting []*pb.Output) string {
 	switch len(waiting) {
 	case 0:
 		return "outputs of an earlier run wait to be removed, and rows"

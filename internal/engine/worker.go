@@ -39,6 +39,7 @@ type Config struct {
 	Lanes       int  // goroutines per stage
 	Rate        int  // rows per second that all sources may give; 0: no limit
 	FailOnBad   bool // stop at the first dead letter
+	Hold        bool // the sources give nothing until a cut lets them
 	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
 	Observe func(CutStage, time.Duration)
 	Drain   <-chan struct{} // closed: take a last cut, hand the share back and stop; may be nil
