@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
@@ -77,11 +75,7 @@ func (r *localRun) mayChange(old *pb.Root) error {
 
 // decide binds the job to what its sources are now, and compares it with old.
 func (r *localRun) decide(old *pb.Root, now map[string]described) (*bind.Graph, change.Decision, error) {
-	schemas := map[string]*arrow.Schema{}
-	for name, d := range now {
-		schemas[name] = d.schema
-	}
-	graph, err := bind.Bind(r.plan, r.job.Impl, schemas)
+	graph, err := bind.Bind(r.plan, r.job.Impl, schemasOf(now))
 	if err != nil {
 		return nil, change.Decision{}, err
 	}

@@ -105,9 +105,9 @@ func TestReorderedOperators(t *testing.T) {
 func TestRemovedOperator(t *testing.T) {
 	r := newChangeRig(t, all)
 	r.until(half, r.hours(r.byTens))
-	r.refused(r.hours(), drainHelp, `drain first: "ten-minutes": it is gone, and 2 outputs wait to be published`, `dropped: "tens", windows: the operator is gone; up to N rows`)
+	r.refused(r.hours(), drainHelp, `drain first: "ten-minutes": it is gone, and 2 outputs wait to be published`, `dropped: "tens", windows: the operator is gone (up to N rows)`)
 	r.drain(r.hours(r.byTens))
-	r.refused(r.hours(), lossHelp, `dropped: "tens", windows: the operator is gone; up to N rows`)
+	r.refused(r.hours(), lossHelp, `dropped: "tens", windows: the operator is gone (up to N rows)`)
 	r.end(r.hours(), lossy)
 	published(r, "hours", allHours())
 	published(r, "tens", totals(readings(all)[:half], byBy, 10*time.Minute, time.Time{}, readUntil()))
@@ -122,7 +122,7 @@ func TestRenamedOperator(t *testing.T) {
 		})
 	}
 	r.until(half, build("hourly"))
-	r.refused(build("each-hour"), lossHelp, `dropped: "hourly", windows: the operator is gone; up to N rows`)
+	r.refused(build("each-hour"), lossHelp, `dropped: "hourly", windows: the operator is gone (up to N rows)`)
 	r.end(build("each-hour"), lossy)
 	published(r, "hours", append(totals(readings(all)[:half], byKey, time.Hour, time.Time{}, readUntil()),
 		totals(readings(all)[half:], byKey, time.Hour, readUntil(), time.Time{})...))
@@ -138,7 +138,7 @@ func TestChangedKey(t *testing.T) {
 		})
 	}
 	r.until(half, r.hours())
-	r.refused(build("by"), lossHelp, `dropped: "hourly", windows: its key was key int64 and is by int64; it begins empty; up to N rows`)
+	r.refused(build("by"), lossHelp, `dropped: "hourly", windows: its key was key int64 and is by int64; it begins empty (up to N rows)`)
 	r.end(build("by"), lossy)
 	published(r, "hours", append(totals(readings(all)[:half], byKey, time.Hour, time.Time{}, readUntil()),
 		totals(readings(all)[half:], byBy, time.Hour, readUntil(), time.Time{})...))
@@ -156,7 +156,7 @@ func TestChangedAggregates(t *testing.T) {
 	sum, most, n := sabot.Sum("v").As("sum"), sabot.Max("v").As("most"), sabot.Count().As("n")
 	r.until(half, build(sum, most))
 	r.refused(build(sum, most, n), lossHelp, `dropped: "hourly", windows: its aggregates were sum of v int64, max of v int64 and are sum of v int64, max of v int64, count, `+
-		`and open windows have not seen all rows with the new ones; it begins empty; up to N rows`)
+		`and open windows have not seen all rows with the new ones; it begins empty (up to N rows)`)
 	r.refused(build(sum), lossHelp, `dropped: "hourly", aggregates: max of v int64 of open windows`)
 	r.until(half+50, build(sum), lossy)
 	r.end(build(sabot.Sum("v").As("sum")))
@@ -259,7 +259,7 @@ func TestChangedWindow(t *testing.T) {
 	}
 	r.until(half, build(time.Hour))
 	r.refused(build(2*time.Hour), lossHelp,
-		`dropped: "hourly", windows: it holds windows of 1h0m0s each 1h0m0s and is to hold windows of 2h0m0s each 2h0m0s; it begins empty; up to N rows`)
+		`dropped: "hourly", windows: it holds windows of 1h0m0s each 1h0m0s and is to hold windows of 2h0m0s each 2h0m0s; it begins empty (up to N rows)`)
 	r.end(build(2*time.Hour), lossy)
 	published(r, "hours", append(totals(readings(all)[:half], byKey, time.Hour, time.Time{}, readUntil()),
 		totals(readings(all)[half:], byKey, 2*time.Hour, readUntil(), time.Time{})...))

@@ -80,6 +80,7 @@ type commandLine[P any] struct {
 	Run         struct{}         `cmd:"" default:"withargs" help:"Run the whole job in this process (the default)."`
 	Coordinator coordinatorFlags `cmd:"" help:"Coordinate the job for workers that are processes of their own."`
 	Worker      workerFlags      `cmd:"" help:"Work for the job's coordinator."`
+	Plan        planFlags        `cmd:"" help:"Show the job's graph, or what would become of its state if it were started."`
 }
 
 // Main runs the job that build returns, with the command line of the process, and exits. P is a struct whose fields are the job's parameters:
@@ -133,6 +134,8 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 	switch parsed.Command() {
 	case "coordinator":
 		return executeCoordinator(ctx, cl.Coordinator, cl.Engine, stdout, stderr, build(cl.Params))
+	case "plan":
+		return executePlan(ctx, cl.Plan, cl.Engine, stdout, stderr, build(cl.Params))
 	case "worker":
 		return executeWorker(ctx, cl.Worker, cl.Engine, stdout, stderr, build(cl.Params))
 	}

@@ -27,6 +27,15 @@ type described struct {
 	splits []sabot.Split
 }
 
+// schemasOf returns the columns that sources can give.
+func schemasOf(now map[string]described) map[string]*arrow.Schema {
+	schemas := map[string]*arrow.Schema{}
+	for name, d := range now {
+		schemas[name] = d.schema
+	}
+	return schemas
+}
+
 // prepare binds the job and returns the root to commit first: of a new run, or of one that goes on. A nil root: the job has finished.
 func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.Root, error) {
 	run := r.opt.Clock.Random(4)
@@ -48,10 +57,7 @@ func (r *localRun) prepare(ctx context.Context, old *pb.Root) (*bind.Graph, *pb.
 	if resume && old.FinishedUs != 0 && err != nil {
 		return nil, nil, nil // its input has gone since; it has ended all the same
 	}
-	schemas := map[string]*arrow.Schema{}
-	for name, d := range now {
-		schemas[name] = d.schema
-	}
+	schemas := schemasOf(now)
 	if resume {
 		if schemas, err = committedSchemas(old); err != nil {
 			return nil, nil, err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
@@ -200,9 +201,14 @@ func (d *decider) stateless(was, n *sabot.Node) {
 func (d *decider) differs(was, n *sabot.Node) string {
 	from, to := inputs(&d.was, was), inputs(d.now.Plan, n)
 	if !slices.Equal(from, to) {
-		return fmt.Sprintf("it took the rows of %v and takes those of %v", from, to)
+		return fmt.Sprintf("it took the rows of %s and takes those of %s", strings.Join(from, ", "), strings.Join(to, ", "))
 	}
 	x, y := *was, *n
+	if x.Process != nil && y.Process != nil { // what becomes of its state is said of each handle
+		p, q := *x.Process, *y.Process
+		p.State, q.State = nil, nil
+		x.Process, y.Process = &p, &q
+	}
 	x.ID, y.ID, x.Inputs, y.Inputs, x.Sink, y.Sink = 0, 0, nil, nil, nil, nil
 	if x.Source != nil && y.Source != nil {
 		s := *x.Source

@@ -83,7 +83,7 @@ func (d *decider) table(t *pb.Table) {
 // lost says that the rows of a table are not kept.
 func (d *decider) lost(t *pb.Table, why string) {
 	if n := d.stored[t.Name]; n > 0 {
-		d.say(t.Operator, partOf(t), Dropped, "%s; up to %d rows", why, n)
+		d.say(t.Operator, partOf(t), Dropped, "%s (up to %d rows)", why, n)
 		return
 	}
 	d.say(t.Operator, partOf(t), Removed, "%s; it holds nothing", why)
@@ -166,8 +166,10 @@ func meanings(columns []*pb.Column) string {
 // partOf names the part of an operator's state that a table holds.
 func partOf(t *pb.Table) string {
 	switch handle, own := strings.CutPrefix(t.Name, t.Operator+"."); {
+	case t.Kind == checkpoint.TimersTable && handle == "ticks":
+		return "timers of processing time"
 	case t.Kind == checkpoint.TimersTable:
-		return "timers (" + handle + ")"
+		return "timers of event time"
 	case t.Kind == checkpoint.ValuesTable:
 		return "values"
 	case own:
