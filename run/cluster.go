@@ -262,7 +262,7 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 		end, err := k.serve(life)
 		var other *otherGraphError
 		switch {
-		case errors.As(err, &other) && began.Sub(came) < changePatience:
+		case errors.As(err, &other) && ctx.Err() == nil && began.Sub(came) < changePatience:
 		case end:
 			return err
 		case ctx.Err() != nil && (k.w == nil || stopping > stopPatience):

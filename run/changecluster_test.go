@@ -1,0 +1,106 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/connectors/callback"
+)
+
+// wider returns the meters' job with another stage before the others, so that these get other numbers.
+func wider(l *ledger) *sabot.Job {
+	job := sabot.NewJob("meters")
+	source := job.Source("measures", metering{}, sabot.EventTime("at", sabot.MaxDelay(10*time.Second)))
+	source.KeyBy("value").Window(sabot.Tumbling(time.Hour)).Aggregate("values", sabot.Count().As("n")).
+		Sink("values-out", callback.Committed(func(context.Context, sabot.OutputID, []struct{ Value, N int64 }) error { return nil }))
+	minutes := source.KeyBy("meter").Window(sabot.Tumbling(time.Minute)).Aggregate("minutes", sabot.Sum("value").As("sum"))
+	minutes.Sink("minutes-out", callback.Committed(func(_ context.Context, id sabot.OutputID, rows []byMeter) error { return keep(l, l.minutes, id, rows) }))
+	sabot.Map(minutes.Stream, "digit", func(m byMeter) (digit, error) { return digit{m.Meter[2:], m.Sum}, nil }).KeyBy("digit").
+		Window(sabot.Tumbling(10*time.Minute)).Aggregate("tens", sabot.Sum("sum").As("sum"), sabot.Count().As("n")).
+		Sink("tens-out", callback.Committed(func(_ context.Context, id sabot.OutputID, rows []byTen) error { return keep(l, l.tens, id, rows) }))
+	return job
+}
+
+// A stop of a cluster leaves nothing between its groups, so that a cluster of another graph goes on; its workers may come before its coordinator. What a
+// crash leaves between them, one process of the graph of before drains.
+func TestClusterChangesItsGraph(t *testing.T) {
+	for _, how := range []string{"stop", "drain", "crash"} {
+		t.Run(how, func(t *testing.T) {
+			defer goleak.VerifyNone(t)
+			l := newLedger(t)
+			c := newCluster(t, func() *sabot.Job { return meterJob(l) })
+			c.opt.Rate = 8000
+			var workers []*process
+			for i := range 3 {
+				workers = append(workers, c.worker(fmt.Sprint("worker-", i)))
+			}
+			co := c.coordinator()
+			for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // until rows are on their way in the middle of the input
+				if root := c.root(); root != nil && checkpoint.RowsRead(root) > meterSplits*meterRows/3 && len(root.Exchanges) > 0 {
+					break
+				}
+				if !co.running() || time.Since(began) > 60*time.Second {
+					t.Fatalf("half of the input does not come: %s", c.stuck())
+				}
+			}
+			switch how {
+			case "stop":
+				co.driver.Load().RequestStop()
+			case "drain":
+				co.driver.Load().RequestDrain()
+			case "crash":
+				co.kill()
+				for _, w := range workers {
+					w.kill()
+				}
+				c.drainAlone(l)
+			}
+			<-co.ended
+			if how != "crash" && (co.err != nil || co.res.Finished) {
+				t.Fatalf("the coordinator ended with %+v, %v", co.res, co.err)
+			}
+			c.wg.Wait()
+			root := c.root()
+			if len(root.Exchanges) > 0 || how != "stop" && len(root.Outputs) > 0 {
+				t.Fatalf("the %s has left %d exchanges and %d outputs", how, len(root.Exchanges), len(root.Outputs))
+			}
+
+			next := newCluster(t, func() *sabot.Job { return wider(l) })
+			next.bucket, next.opt.Partitions = c.bucket, 0
+			for i := range 2 {
+				next.worker(fmt.Sprint("later-", i))
+			}
+			co = next.coordinator()
+			<-co.ended
+			if co.err != nil || !co.res.Finished || co.res.RowsRead != meterSplits*meterRows {
+				t.Fatalf("the changed job ended with %+v, %v", co.res, co.err)
+			}
+			next.wg.Wait()
+			l.check()
+			next.fsck()
+		})
+	}
+}
+
+// drainAlone drains a cluster that has crashed, in one process.
+func (c *cluster) drainAlone(l *ledger) {
+	c.t.Helper()
+	opt := c.opt
+	opt.Store, opt.Partitions = c.bucket, 0
+	before := c.root()
+	_, err := Run(c.ctx, wider(l), opt)
+	if len(before.Exchanges) > 0 && (sabot.KindOf(err) != sabot.Invalid || !strings.Contains(err.Error(), "rows are on their way between stages\n"+drainHelp)) {
+		c.t.Errorf("another graph on top of unread rows: %v", err)
+	}
+	opt.Drain = true
+	if res, err := Run(c.ctx, meterJob(l), opt); err != nil || res.Finished || res.RowsRead != checkpoint.RowsRead(before) {
+		c.t.Fatalf("drained: %+v, %v; %d rows had been read", res, err, checkpoint.RowsRead(before))
+	}
+}
