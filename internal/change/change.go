@@ -170,7 +170,7 @@ func (d *decider) job() {
 func (d *decider) node(n *sabot.Node) {
 	was := nodeOf(&d.was, n.Name)
 	if was != nil && was.Kind != n.Kind {
-		d.gone(was)
+		d.leaves(was)
 		was = nil
 	}
 	switch n.Kind {
@@ -226,6 +226,14 @@ func (d *decider) differs(was, n *sabot.Node) string {
 // gone looks at an operator of before that is not there any more.
 func (d *decider) gone(n *sabot.Node) {
 	said := len(d.items)
+	d.leaves(n)
+	if len(d.items) == said {
+		d.say(n.Name, "", Removed, "")
+	}
+}
+
+// leaves says what is lost, or left to do, with an operator of before.
+func (d *decider) leaves(n *sabot.Node) {
 	switch n.Kind {
 	case sabot.KindSource:
 		d.sourceGone(n)
@@ -233,9 +241,6 @@ func (d *decider) gone(n *sabot.Node) {
 		d.sinkGone(n)
 	case sabot.KindWindow, sabot.KindProcess:
 		d.tablesGone(n)
-	}
-	if len(d.items) == said {
-		d.say(n.Name, "", Removed, "")
 	}
 }
 

@@ -49,7 +49,7 @@ func (d *decider) table(t *pb.Table) {
 	d.tables = append(d.tables, t)
 	was := tableOf(d.root.Tables, t.Name)
 	if was == nil {
-		if nodeOf(&d.was, t.Operator) != nil {
+		if nodeOf(&d.was, t.Operator) != nil && len(d.root.Tables) > 0 {
 			d.say(t.Operator, partOf(t), New, "it begins empty")
 		}
 		return
@@ -86,7 +86,7 @@ func (d *decider) lost(t *pb.Table, why string) {
 		d.say(t.Operator, partOf(t), Dropped, "%s (up to %d rows)", why, n)
 		return
 	}
-	d.say(t.Operator, partOf(t), Removed, "%s; it holds nothing", why)
+	d.say(t.Operator, partOf(t), Removed, "%s; it holds nothing", strings.TrimSuffix(why, "; it begins empty"))
 }
 
 // usedSuffix ends the name of the column with the time at which a value with a TTL was used last.
