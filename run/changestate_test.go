@@ -155,6 +155,17 @@ func TestRemovedValues(t *testing.T) {
 	published(r, "seen", want)
 }
 
+// A key whose only value was of a handle that is gone is a key without anything.
+func TestSwappedValues(t *testing.T) {
+	r := newChangeRig(t, all)
+	before, after := handles{count: true}, handles{greatest: true}
+	r.until(half, r.watching(before))
+	r.refused(r.watching(after), lossHelp, `dropped: "watch", value count: it is gone`)
+	r.until(half+100, r.watching(after), lossy)
+	r.end(r.watching(after))
+	published(r, "seen", model(before, after))
+}
+
 // A value keeps its type, and does not become one with a TTL.
 func TestChangedValue(t *testing.T) {
 	r := newChangeRig(t, all)

@@ -35,7 +35,7 @@ type cli struct {
 	Savepoint savepointCmd `cmd:"" help:"Keep checkpoints, and go back to them."`
 	Clone     cloneCmd     `cmd:"" help:"Begin a new job with the newest checkpoint of another; no state is copied."`
 
-	Plan    planCmd    `cmd:"" help:"Show a job file's graph, or with --diff what would become of its job; sabot plan --help shows how."`
+	Plan    planCmd    `cmd:"" help:"Show the graph of a job file (--job-file FILE), or with --diff what would become of its job if it were started."`
 	Run     runCmd     `cmd:"" help:"Run a job file in this process; sabot run --help shows how."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
