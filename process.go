@@ -118,7 +118,7 @@ func NewValue[T any](p declarer, name string, opts ...StateOption) *Value[T] {
 	d := StateDecl{Name: name, Kind: ValueState}
 	d.apply(opts)
 	c := conversionOf[T](name)
-	d.Value = c.arrow
+	d.Value, d.Shape = c.arrow, c.shape
 	v := &Value[T]{}
 	switch cell := h.Value(d).(type) {
 	case ValueCell[T]:
@@ -174,6 +174,7 @@ func NewMap[K, V any](p declarer, name string, opts ...StateOption) *MapHandle[K
 	d.apply(opts)
 	kc, vc := conversionOf[K](name), conversionOf[V](name)
 	d.Key, d.Value = arrow.DataType(arrow.BinaryTypes.String), vc.arrow
+	d.KeyShape, d.Shape = kc.keyShape(), vc.shape
 	if kc.toInt != nil {
 		d.Key = arrow.PrimitiveTypes.Int64
 	}

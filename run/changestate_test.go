@@ -41,6 +41,8 @@ func (r *changeRig) watching(h handles) *sabot.Job {
 			switch {
 			case h.count && h.countAs == "text":
 				sabot.NewValue[string](p, "count")
+			case h.count && h.countAs == "int32":
+				sabot.NewValue[int32](p, "count")
 			case h.count:
 				n = sabot.NewValue[int64](p, "count", options...)
 			}
@@ -172,10 +174,59 @@ func TestChangedValue(t *testing.T) {
 	r.until(half, r.watching(handles{count: true}))
 	r.refused(r.watching(handles{count: true, countAs: "text"}), undoHelp,
 		`refused: "watch", value count: it was int64 and is utf8: give it another name, and drop this one`)
+	r.refused(r.watching(handles{count: true, countAs: "int32"}), undoHelp,
+		`refused: "watch", value count: it was int64 and is int32: give it another name, and drop this one`)
 	r.refused(r.watching(handles{count: true, ttl: time.Hour}), undoHelp,
 		`refused: "watch", value count: it has a TTL now, but when it was used last is not known: give it another name, and drop this one`)
 	r.end(r.watching(handles{count: true}))
 	published(r, "seen", model(handles{count: true}, handles{count: true}))
+}
+
+// Values of structs are of one shape, and so are a map's keys and values: others are other state.
+func TestChangedShapes(t *testing.T) {
+	r := newChangeRig(t, all)
+	type narrow struct{ A int64 }
+	type wide struct{ A, B int64 }
+	pairs := []struct {
+		was, now func(*sabot.Proc[int64, reading, seen])
+		help     string
+		says     string
+	}{
+		{shaped[narrow], shaped[wide], undoHelp, `refused: "watch", value v: it was struct S and is struct S: give it another name, and drop this one`},
+		{keyed[narrow, int64], keyed[wide, int64], lossHelp, `dropped: "watch", map m: it holds map by struct S and is to hold map by struct S; it begins empty (up to N rows)`},
+		{keyed[bool, int64], keyed[string, int64], lossHelp, `dropped: "watch", map m: it holds map by bool and is to hold map by utf8; it begins empty (up to N rows)`},
+		{keyed[int64, narrow], keyed[int64, wide], lossHelp,
+			`dropped: "watch", map m: it holds map by int64 of struct S and is to hold map by int64 of struct S; it begins empty (up to N rows)`},
+	}
+	for _, c := range pairs {
+		build := func(setup func(*sabot.Proc[int64, reading, seen])) *sabot.Job {
+			return r.job(func(rows *sabot.Stream) {
+				sabot.Process(rows.KeyBy("key"), "watch", setup).Sink("seen", keeping[seen](r, "seen"))
+			})
+		}
+		r.until(half, build(c.was), func(o *Options) { o.Fresh = true })
+		r.refused(build(c.now), c.help, c.says)
+	}
+}
+
+// shaped keeps one value, keyed one entry of a map.
+func shaped[T any](p *sabot.Proc[int64, reading, seen]) {
+	v := sabot.NewValue[T](p, "v")
+	p.OnRow(func(reading) error {
+		var zero T
+		v.Put(zero)
+		return nil
+	})
+}
+
+func keyed[K, V any](p *sabot.Proc[int64, reading, seen]) {
+	m := sabot.NewMap[K, V](p, "m")
+	p.OnRow(func(reading) error {
+		var key K
+		var zero V
+		m.Put(key, zero)
+		return nil
+	})
 }
 
 // A TTL may be longer or shorter, and may go.

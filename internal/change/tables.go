@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,8 +106,8 @@ func (d *decider) values(was, t *pb.Table) {
 		case is == nil:
 			t.Gone = append(t.Gone, c.Name)
 			d.say(t.Operator, "value "+c.Name, Dropped, "it is gone")
-		case is.Type != c.Type:
-			d.say(t.Operator, "value "+c.Name, Refused, "it was %s and is %s: give it another name, and drop this one", c.Type, is.Type)
+		case is.Type != c.Type || is.Meaning != c.Meaning:
+			d.say(t.Operator, "value "+c.Name, Refused, "it was %s and is %s: give it another name, and drop this one", cmp.Or(c.Meaning, c.Type), cmp.Or(is.Meaning, is.Type))
 		}
 	}
 	for _, c := range t.Columns {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,6 +79,13 @@ func describeTable(t *pb.Table, n *bind.Node) {
 		}
 	case !own:
 		t.Kind = checkpoint.ValuesTable
+		for _, c := range t.Columns {
+			for _, d := range n.State {
+				if d.Name == c.Name {
+					c.Meaning = d.Shape
+				}
+			}
+		}
 	default:
 		t.Kind = checkpoint.EntryTable
 		i := slices.IndexFunc(n.State, func(d sabot.StateDecl) bool { return d.Name == handle && d.Kind != sabot.TimerState })
@@ -85,9 +93,13 @@ func describeTable(t *pb.Table, n *bind.Node) {
 			t.Kind, t.Meaning = checkpoint.TimersTable, timersOf(n.State)
 			return
 		}
-		t.Meaning = string(n.State[i].Kind)
-		if k := n.State[i].Key; k != nil {
-			t.Meaning += " by " + k.String()
+		d := n.State[i]
+		t.Meaning = string(d.Kind)
+		if d.Key != nil {
+			t.Meaning += " by " + cmp.Or(d.KeyShape, d.Key.String())
+		}
+		if d.Shape != "" {
+			t.Meaning += " of " + d.Shape
 		}
 	}
 }
