@@ -101,6 +101,31 @@ func TestReorderedOperators(t *testing.T) {
 	}
 }
 
+// One stage becomes two, and these one again: partitions, watermarks and references go with the tables.
+func TestDividedStage(t *testing.T) {
+	r := newChangeRig(t, all)
+	build := func(divided bool) *sabot.Job {
+		return r.job(func(rows *sabot.Stream) {
+			first := rows.KeyBy("key")
+			second := first
+			if divided {
+				second = rows.KeyBy("key")
+			}
+			first.Window(sabot.Tumbling(time.Hour)).Aggregate("hourly", sabot.Sum("v").As("sum")).Sink("hours", keeping[total](r, "hours"))
+			second.Window(sabot.Tumbling(2*time.Hour)).Aggregate("two-hourly", sabot.Sum("v").As("sum")).Sink("two-hours", keeping[total](r, "two hours"))
+		})
+	}
+	r.until(200, build(false))
+	r.until(400, build(true))
+	if n := len(r.root().Stages); n != 2 {
+		t.Fatalf("%d stages, want 2", n)
+	}
+	r.until(600, build(false))
+	r.end(build(true))
+	published(r, "hours", allHours())
+	published(r, "two hours", totals(readings(all), byKey, 2*time.Hour, time.Time{}, time.Time{}))
+}
+
 // An operator that goes takes its state with it, which has to be allowed; what it has published stays.
 func TestRemovedOperator(t *testing.T) {
 	r := newChangeRig(t, all)
