@@ -2,6 +2,7 @@ package run
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -288,4 +289,29 @@ func TestChangedWindow(t *testing.T) {
 	r.end(build(2*time.Hour), lossy)
 	published(r, "hours", append(totals(readings(all)[:half], byKey, time.Hour, time.Time{}, readUntil()),
 		totals(readings(all)[half:], byKey, 2*time.Hour, readUntil(), time.Time{})...))
+}
+
+// Who stood by while another process changed the job does not change it back; who stood by for the graph that still is there changes it.
+func TestStandbyTakesNoChangeBack(t *testing.T) {
+	r := newChangeRig(t, all)
+	r.until(half, r.hours())
+	first := r.root().Fingerprint
+	r.until(half+20, r.hours(r.byTens))
+	root := r.root()
+	plan, err := r.hours().Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standby := localRun{plan: plan, stoodBy: first, opt: Options{Bucket: ".sabot"}}
+	err = standby.mayChange(root)
+	if sabot.KindOf(err) != sabot.Invalid || !strings.Contains(err.Error(), `the window "tens" is gone`) ||
+		!strings.HasSuffix(err.Error(), "The job was changed to that graph while this process stood by; start it again to change the job to its own") {
+		t.Errorf("a process that stood by for the graph of before: %v", err)
+	}
+	for _, waited := range []string{"", root.Fingerprint} {
+		standby.stoodBy = waited
+		if err := standby.mayChange(root); err != nil {
+			t.Errorf("a process that stood by for %q: %v", waited, err)
+		}
+	}
 }

@@ -258,7 +258,9 @@ var stored = regexp.MustCompile(`up to \d+ rows`)
 func (r *changeRig) refused(job *sabot.Job, help string, lines ...string) {
 	r.t.Helper()
 	before := r.root()
-	_, err := Run(r.t.Context(), job, r.options(nil))
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute) // it would wait for rows if it were let go on
+	defer cancel()
+	_, err := Run(ctx, job, r.options(nil))
 	if sabot.KindOf(err) != sabot.Invalid {
 		r.t.Fatalf("the job ended with %v, want that it is refused", err)
 	}

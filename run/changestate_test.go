@@ -184,7 +184,6 @@ func TestChangedValue(t *testing.T) {
 
 // Values of structs are of one shape, and so are a map's keys and values: others are other state.
 func TestChangedShapes(t *testing.T) {
-	r := newChangeRig(t, all)
 	type narrow struct{ A int64 }
 	type wide struct{ A, B int64 }
 	pairs := []struct {
@@ -199,12 +198,13 @@ func TestChangedShapes(t *testing.T) {
 			`dropped: "watch", map m: it holds map by int64 of struct S and is to hold map by int64 of struct S; it begins empty (up to N rows)`},
 	}
 	for _, c := range pairs {
+		r := newChangeRig(t, all)
 		build := func(setup func(*sabot.Proc[int64, reading, seen])) *sabot.Job {
 			return r.job(func(rows *sabot.Stream) {
 				sabot.Process(rows.KeyBy("key"), "watch", setup).Sink("seen", keeping[seen](r, "seen"))
 			})
 		}
-		r.until(half, build(c.was), func(o *Options) { o.Fresh = true })
+		r.until(half, build(c.was))
 		r.refused(build(c.now), c.help, c.says)
 	}
 }
