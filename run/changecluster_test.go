@@ -11,7 +11,9 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/connectors/callback"
+	"github.com/sabot-stream/sabot/internal/coord"
 )
 
 // wider returns the meters' job with another stage before the others, so that these get other numbers.
@@ -103,4 +105,49 @@ func (c *cluster) drainAlone(l *ledger) {
 	if res, err := Run(c.ctx, meterJob(l), opt); err != nil || res.Finished || res.RowsRead != checkpoint.RowsRead(before) {
 		c.t.Fatalf("drained: %+v, %v; %d rows had been read", res, err, checkpoint.RowsRead(before))
 	}
+}
+
+// A coordinator that dies while it stops the job, or drains it, has held the sources: under the next one they give again.
+func TestCoordinatorDiesInItsStop(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	l := newLedger(t)
+	c := newCluster(t, func() *sabot.Job { return meterJob(l) })
+	c.opt.Rate = 8000
+	for i := range 3 {
+		c.worker(fmt.Sprint("worker-", i))
+	}
+	co := c.coordinator()
+	wait := func(what string, ok func(*pb.Root) bool) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(time.Millisecond) {
+			if root := c.root(); root != nil && ok(root) {
+				return
+			}
+			if time.Since(began) > 60*time.Second {
+				t.Fatalf("%s does not come: %s", what, c.stuck())
+			}
+		}
+	}
+	wait("a part of the input", func(r *pb.Root) bool { return checkpoint.RowsRead(r) > meterSplits*meterRows/4 && len(r.Exchanges) > 0 })
+	d := co.driver.Load()
+	var from uint64
+	if err := d.Do(c.ctx, func(m *coord.Machine, now time.Time) {
+		from = m.Status(now).Root.Epoch
+		m.RequestDrain(now, now.Add(time.Minute)) // which takes some cuts
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wait("a cut that holds", func(r *pb.Root) bool { return r.Epoch > from+2 || !co.running() })
+	if !co.running() {
+		t.Skip("it has stopped already")
+	}
+	co.kill()
+	co = c.coordinator()
+	<-co.ended
+	if co.err != nil || !co.res.Finished {
+		t.Fatalf("the next coordinator ended with %+v, %v", co.res, co.err)
+	}
+	c.wg.Wait()
+	l.check()
+	c.fsck()
 }

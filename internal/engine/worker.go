@@ -274,6 +274,7 @@ func (w *Worker) goOn(ctx context.Context, root *pb.Root, id uint32) error {
 	}
 	w.cfg.Log.Info("going on under another coordinator", "group", id, "term", root.Term)
 	g.committed(root)
+	g.cuts.hold.Store(w.cfg.Hold) // the coordinator before may have held the sources for what it did not bring to its end
 	g.cuts.leaveAlone(false)
 	return nil
 }
