@@ -126,7 +126,8 @@ const (
 	undoHelp  = "Undo the change to go on, choose another --bucket, or start over with --fresh"
 	drainHelp = "Start the program of before once more, with --drain, which reads nothing new and brings this to its end; where it runs as a cluster, " +
 		"use sabot stop --drain. Then start this one"
-	lossHelp = "Undo the change to go on, or lose that and go on with --allow-state-loss; a savepoint is a way back (sabot savepoint create NAME)"
+	lossHelp = "Undo the change to go on, lose that and go on with --allow-state-loss (a savepoint made before is a way back: sabot savepoint create NAME), " +
+		"or start over with --fresh"
 )
 
 // allowed returns an error unless a change can be done, and may be.

@@ -29,8 +29,8 @@ const (
 	lastRedial  = 500 * time.Millisecond
 	// stopPatience is how long a worker that is to stop looks for a coordinator, to hand its share back.
 	stopPatience = 2 * time.Second
-	// changePatience is how long a worker of another graph than the committed one looks for the coordinator that changes it.
-	changePatience = 30 * time.Second
+	// changePatience is how long a worker of another graph than the committed one waits for the coordinator that it has found to change that.
+	changePatience = 3 * time.Second
 )
 
 // accept gives the workers that come to the driver, until ctx ends.
@@ -256,13 +256,18 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 	k := clusterWorker{localRun: r, name: name, connect: connect, stop: ctx.Done()}
 	defer k.close(life)
 	wait, stopping := firstRedial, time.Duration(0)
-	came := r.opt.Clock.Now()
+	var other *otherGraphError // seen first at found
+	var found time.Time
 	for {
 		began := r.opt.Clock.Now()
 		end, err := k.serve(life)
-		var other *otherGraphError
+		if errors.As(err, &other) && found.IsZero() {
+			found = began
+		}
 		switch {
-		case errors.As(err, &other) && ctx.Err() == nil && began.Sub(came) < changePatience:
+		case errors.As(err, &other) && ctx.Err() == nil && began.Sub(found) < changePatience:
+		case end && err == nil && other != nil && k.w == nil:
+			return other // the job has ended without this worker
 		case end:
 			return err
 		case ctx.Err() != nil && (k.w == nil || stopping > stopPatience):
@@ -369,7 +374,7 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 	}
 	graph, err := bind.Bind(k.plan, k.job.Impl, schemas)
 	if err == nil && graph.Fingerprint() != root.Fingerprint {
-		err = sabot.WithKind(sabot.Invalid, fmt.Errorf("worker %q runs another graph than that of the job's last checkpoint", k.name))
+		err = sabot.WithKind(sabot.Invalid, fmt.Errorf("worker %q runs another job than the one committed: its graph differs", k.name))
 	}
 	if err != nil {
 		return &otherGraphError{err}

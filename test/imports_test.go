@@ -142,14 +142,14 @@ func TestHeavyImportsStayInTheirPlace(t *testing.T) {
 		"github.com/alecthomas/kong":             {"run", "cmd/"},
 		"github.com/apache/arrow-go/v18/parquet": {"connectors/file", "test/", "examples/"},
 		"github.com/klauspost/compress":          {"objstate/segment"},
-		"google.golang.org/protobuf":             {"checkpoint", "internal/change", "internal/coord", "internal/engine", "internal/control", "internal/savepoint", "internal/sim",
+		"google.golang.org/protobuf": {"checkpoint", "internal/change", "internal/coord", "internal/engine", "internal/control", "internal/savepoint", "internal/sim",
 			"cmd/sabot"},
-		"github.com/google/flatbuffers":          {"objstate/segment"},
-		"github.com/valyala/fastjson":            {"connectors/file"},
-		"github.com/minio/minio-go":              {"objstore/s3", "internal/miniotest"},
-		"google.golang.org/grpc":                 {"internal/control"},
-		"github.com/prometheus":                  {"internal/telemetry"},
-		"github.com/jedib0t/go-pretty":           {"run", "cmd/", "examples/", "connectors/stdout"},
+		"github.com/google/flatbuffers": {"objstate/segment"},
+		"github.com/valyala/fastjson":   {"connectors/file"},
+		"github.com/minio/minio-go":     {"objstore/s3", "internal/miniotest"},
+		"google.golang.org/grpc":        {"internal/control"},
+		"github.com/prometheus":         {"internal/telemetry"},
+		"github.com/jedib0t/go-pretty":  {"run", "cmd/", "examples/", "connectors/stdout"},
 	}
 	for _, p := range packages(t) {
 		pkg := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
