@@ -16,6 +16,7 @@ import (
 // conversion turns values of a user's type into one of the cells' canonical types, and back. Just one pair of functions is set.
 type conversion[T any] struct {
 	arrow      arrow.DataType
+	shape      string // of T, where the Arrow type does not tell it
 	toInt      func(T) int64
 	fromInt    func(int64) T
 	toFloat    func(T) float64
@@ -45,6 +46,9 @@ func conversionOf[T any](name string) *conversion[T] {
 	switch t.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint64:
 		c.arrow = arrow.PrimitiveTypes.Int64
+		if t.Kind() == reflect.Uint || t.Kind() == reflect.Uint64 {
+			c.shape = "uint64"
+		}
 		c.toInt, c.fromInt = as[int64, T], as[T, int64]
 	case reflect.Int8:
 		narrow[int8](c)
@@ -62,7 +66,7 @@ func conversionOf[T any](name string) *conversion[T] {
 		c.arrow = arrow.PrimitiveTypes.Float64
 		c.toFloat, c.fromFloat = as[float64, T], as[T, float64]
 	case reflect.Float32:
-		c.arrow = arrow.PrimitiveTypes.Float64
+		c.arrow, c.shape = arrow.PrimitiveTypes.Float64, "float32"
 		c.toFloat = func(v T) float64 { return float64(as[float32](v)) }
 		c.fromFloat = func(v float64) T { return as[T](float32(v)) }
 	case reflect.Bool:
@@ -83,7 +87,7 @@ func conversionOf[T any](name string) *conversion[T] {
 }
 
 func narrow[N int8 | int16 | int32 | uint8 | uint16 | uint32, T any](c *conversion[T]) {
-	c.arrow = arrow.PrimitiveTypes.Int64
+	c.arrow, c.shape = arrow.PrimitiveTypes.Int64, reflect.TypeFor[N]().String()
 	c.toInt = func(v T) int64 { return int64(as[N](v)) }
 	c.fromInt = func(v int64) T { return as[T](N(v)) }
 }
@@ -93,6 +97,7 @@ func (c *conversion[T]) coded(name string, t reflect.Type) {
 	if err != nil {
 		panic(setupError{fmt.Sprintf("state %q: %v", name, err)})
 	}
+	c.shape = fmt.Sprintf("%s %08x", t.Kind(), codec.Shape())
 	var buf []byte
 	to, from := new(T), new(T) // here, since on the stack they would escape
 	c.toBytes = func(v T) []byte {
@@ -142,6 +147,14 @@ func (c *conversion[T]) text() (to func(T) string, from func(string) T) {
 			copy(unsafe.Slice((*byte)(unsafe.Pointer(&f)), 8), s)
 			return c.fromFloat(f)
 		}
+}
+
+// keyShape is the shape of a map's keys: those that are no integers are kept as text, whatever they are.
+func (c *conversion[T]) keyShape() string {
+	if c.shape != "" || c.toInt != nil || c.toString != nil {
+		return c.shape
+	}
+	return c.arrow.String()
 }
 
 // recorder is the Host of a set-up that only shows what it declares.

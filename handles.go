@@ -79,7 +79,7 @@ func NewValue[T any](p declarer, name string, opts ...StateOption) *Value[T] {
 // valueOf makes a handle of any kind that keeps one value.
 func valueOf[T any](h Host, d StateDecl) *Value[T] {
 	c := conversionOf[T](d.Name)
-	d.Value = c.arrow
+	d.Value, d.Shape = c.arrow, c.shape
 	or := absent(&d, c)
 	v := &Value[T]{}
 	switch cell := h.Value(d).(type) {
@@ -150,6 +150,7 @@ func mapOf[K, V any](h Host, d StateDecl) *MapHandle[K, V] {
 	}
 	kc, vc := conversionOf[K](d.Name), conversionOf[V](d.Name)
 	d.Key, d.Value = arrow.DataType(arrow.BinaryTypes.String), vc.arrow
+	d.KeyShape, d.Shape = kc.keyShape(), vc.shape
 	if kc.toInt != nil {
 		d.Key = arrow.PrimitiveTypes.Int64
 	}

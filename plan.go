@@ -122,12 +122,15 @@ type StateDecl struct {
 	Value   arrow.DataType `json:"-"` // of values; nil for timers
 	KeyType string         `json:"key_type,omitempty"`
 	Type    string         `json:"type,omitempty"`
-	TTL     time.Duration  `json:"ttl,omitempty"`
-	OnRead  bool           `json:"ttl_on_read,omitempty"`
-	Clock   TimeDomain     `json:"ttl_clock,omitempty"`
-	Default string         `json:"default,omitempty"` // as text
-	Absent  any            `json:"-"`                 // the default, of the handle's Go type; nil: none
-	Domain  TimeDomain     `json:"domain,omitempty"`  // of timers
+	// Shapes of Go types that the types above do not tell: of narrow numbers, structs and slices. State of another shape is other state.
+	KeyShape string        `json:"key_shape,omitempty"`
+	Shape    string        `json:"shape,omitempty"`
+	TTL      time.Duration `json:"ttl,omitempty"`
+	OnRead   bool          `json:"ttl_on_read,omitempty"`
+	Clock    TimeDomain    `json:"ttl_clock,omitempty"`
+	Default  string        `json:"default,omitempty"` // as text
+	Absent   any           `json:"-"`                 // the default, of the handle's Go type; nil: none
+	Domain   TimeDomain    `json:"domain,omitempty"`  // of timers
 }
 
 // StateKind is a kind of handle.

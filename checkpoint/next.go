@@ -17,6 +17,7 @@ type Start struct {
 	Fingerprint string
 	Sources     []*pb.Source // splits unread, of group 0
 	Stages      []*pb.Stage  // keyed stages; partitions empty, of group 0
+	Tables      []*pb.Table  // of keyed state
 	Now         time.Time
 }
 
@@ -25,7 +26,7 @@ type Start struct {
 // Old is nil when there is none.
 func FreshRoot(old *pb.Root, s Start) *pb.Root {
 	root := &pb.Root{Format: Format, Job: s.Job, Run: s.Run, Term: 1, Floor: 1, StartedUs: s.Now.UnixMicro(), Plan: s.Plan,
-		Fingerprint: s.Fingerprint, Sources: s.Sources, Stages: s.Stages, Groups: []*pb.Group{{Generation: 1, Previous: -1}}}
+		Fingerprint: s.Fingerprint, Sources: s.Sources, Stages: s.Stages, Tables: s.Tables, Groups: []*pb.Group{{Generation: 1, Previous: -1}}}
 	if old == nil {
 		return root
 	}

@@ -11,25 +11,26 @@ import (
 const cursorBytes = 512 << 10
 
 // Compact merges segments, oldest first, each within its clip, into one: the newest row of a key wins, and with bottom, when nothing older shows
-// the range, deletes vanish. The result has no rows, and no bytes, when nothing is left. In memory are the result, and a run of each input.
+// the range, deletes vanish. The result has the columns of all. It has no rows, and no bytes, when nothing is left. In memory are the result, and a run of each input.
 func Compact(fetch Fetch, inputs []Ref, bottom bool) ([]byte, segment.Info, error) {
-	cursors := make([]*segment.Cursor, len(inputs))
+	segs := make([]*segment.Reader, len(inputs))
 	var schema segment.Schema
 	width := 0
 	for i, r := range inputs {
 		seg, err := openRef(fetch, r)
-		if err == nil && i > 0 {
-			err = sameColumns(seg.Schema(), schema)
-		}
 		if err != nil {
 			return nil, segment.Info{}, fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
 		}
-		if schema = seg.Schema(); i == 0 {
+		if schema = segment.Union(schema, seg.Schema()); i == 0 {
 			width = seg.KeyWidth()
 		} else if seg.KeyWidth() != width {
 			width = 0
 		}
-		cursors[i] = seg.Cursor(r.Clip.Lo, r.Clip.Hi, cursorBytes)
+		segs[i] = seg
+	}
+	cursors := make([]*segment.Cursor, len(inputs))
+	for i, r := range inputs {
+		cursors[i] = segs[i].Cursor(schema, r.Clip.Lo, r.Clip.Hi, cursorBytes)
 	}
 	w, err := segment.NewWriter(nil, schema, width, segment.Options{Codec: segment.LZ4})
 	if err != nil {

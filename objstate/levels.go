@@ -109,9 +109,6 @@ func (s *Store) openAll(p *part, refs []Ref, segs map[segmentAt]*open) error {
 			}
 			return s.o.Fetch.One(r.span(off, n))
 		}, r.Length)
-		if err == nil {
-			err = sameColumns(seg.Schema(), p.Schema)
-		}
 		if err != nil {
 			return fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
 		}
@@ -242,6 +239,15 @@ func (h Handle) once(f func() error) {
 	panic(&StorageError{h.p.Name, err})
 }
 
+// project gives rows the columns that the part has.
+func project(rows *segment.Rows, have, want segment.Schema) (*segment.Rows, error) {
+	rows, err := segment.Project(rows, have, want)
+	if err != nil {
+		err = sabot.WithKind(sabot.Invalid, err)
+	}
+	return rows, err
+}
+
 // need is a block that may have some of the wanted keys: wants[from:to].
 type need struct {
 	level, block int
@@ -279,6 +285,9 @@ func (s *Store) lookup(p *part, wants []Want, at sabot.Micros) error {
 	for k, n := range needs {
 		l := &levels[n.level]
 		rows, err := p.block.Decode(l.seg.Reader, n.block, data[k])
+		if err == nil {
+			rows, err = project(rows, l.seg.Schema(), p.Schema)
+		}
 		if err != nil {
 			return fmt.Errorf("segment of %s at %d: %w", l.Object, l.Offset, err)
 		}

@@ -60,7 +60,7 @@ func (s *Store) slice(p *part, lo, hi uint64, at sabot.Micros) (end uint64, out 
 	}
 	cursors := make([]*segment.Cursor, len(in))
 	for i, l := range in {
-		cursors[i] = l.seg.Cursor(max(lo, l.Clip.Lo), min(end, l.Clip.Hi), scanBytes)
+		cursors[i] = l.seg.Cursor(p.Schema, max(lo, l.Clip.Lo), min(end, l.Clip.Hi), scanBytes)
 	}
 	out = segment.New(p.Schema)
 	err = segment.Merge(cursors, func(rows *segment.Rows, i int) error {

@@ -128,6 +128,15 @@ func (s *Store) Add(spec Spec, p Part) Handle {
 	return Handle{s, x}
 }
 
+// Specs returns the tables of all parts.
+func (s *Store) Specs() []Spec {
+	out := make([]Spec, len(s.parts))
+	for i, p := range s.parts {
+		out[i] = p.Spec
+	}
+	return out
+}
+
 // Touch says that the part is used from now on: what changes in it is frozen. It returns false at a second call.
 func (h Handle) Touch() bool {
 	if h.p.touched {
@@ -227,15 +236,19 @@ func (s *Store) loadRef(p *part, r Ref, b []byte, dead sabot.Micros) error {
 	if err != nil {
 		return err
 	}
-	if err := sameColumns(seg.Schema(), p.Schema); err != nil {
-		return sabot.WithKind(sabot.Invalid, err)
-	}
 	for _, rng := range s.o.Ranges {
 		clip := r.Clip.Intersect(rng)
 		if clip.Empty() {
 			continue
 		}
-		if err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error { return s.apply(p, rows, dead) }); err != nil {
+		err := seg.Scan(clip.Lo, clip.Hi, func(rows *segment.Rows) error {
+			rows, err := project(rows, seg.Schema(), p.Schema)
+			if err != nil {
+				return err
+			}
+			return s.apply(p, rows, dead)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -253,17 +266,6 @@ func (s *Store) apply(p *part, rows *segment.Rows, dead sabot.Micros) error {
 			continue
 		}
 		p.Load(rowkey.HashOf(k[:n]), k[:n], k[n:], rows, i)
-	}
-	return nil
-}
-
-func sameColumns(got, want segment.Schema) error {
-	ok := len(got) == len(want)
-	for i := 0; ok && i < len(got); i++ {
-		ok = got[i].Name == want[i].Name && arrow.TypeEqual(got[i].Type, want[i].Type)
-	}
-	if !ok {
-		return fmt.Errorf("it has columns %v, the operator wants %v", got, want)
 	}
 	return nil
 }

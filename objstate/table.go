@@ -195,6 +195,9 @@ func (t *Table) Delete(slot uint32) {
 	}
 }
 
+// Forget removes a slot in use, and leaves what segments show of it as it is.
+func (t *Table) Forget(slot uint32) { t.remove(slot) }
+
 // remove removes a slot in use and its values. Who goes through the columns finds no value in a slot that has no key.
 func (t *Table) remove(slot uint32) {
 	t.flags[slot] = 0

@@ -1,6 +1,8 @@
 package operators
 
 import (
+	"slices"
+
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/batch"
 	"github.com/sabot-stream/sabot/objstate"
@@ -139,6 +141,15 @@ func (p *process) drop(slot uint32) {
 	p.keys.Drop(slot)
 }
 
+// nullable returns the columns as segments are read: one that was added to a job lacks in what was written before, and is null there.
+func nullable(s segment.Schema) segment.Schema {
+	s = slices.Clone(s)
+	for i := range s {
+		s[i].Nullable = true
+	}
+	return s
+}
+
 // keyState is the keys' values as a part of the lane's state.
 type keyState process
 
@@ -164,7 +175,9 @@ func (s *keyState) Load(hash uint64, key, _ []byte, rows *segment.Rows, i int) {
 	slot := p.reserve(hash, key)
 	p.holds[slot] -= p.values(slot)
 	p.keys.LoadRow(hash, key, rows, i)
-	p.holds[slot] += p.values(slot)
+	if p.holds[slot] += p.values(slot); p.holds[slot] == 0 && !p.keys.IsHollow(slot) { // its values were of handles that are gone
+		p.keys.Forget(slot)
+	}
 }
 
 // values returns how many Value handles have a value in a slot.

@@ -95,7 +95,7 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 	if p.handler, err = fn.Open(cfg.In, names, host{p}); err != nil {
 		return nil, err
 	}
-	p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: p.schema}, (*keyState)(p))) // without values it has no rows
+	p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p))) // without values it has no rows
 	return p, nil
 }
 

@@ -91,7 +91,11 @@ func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
 	}
 	w.scratch, w.whole = objstate.NewTable(w.schema), store.Whole()
 	w.manage = func() { store.Manage((*windowState)(w)) }
-	w.state = store.Add(objstate.Spec{Name: cfg.Name, Schema: w.schema, Base: w.slide, Time: endOf,
+	stored := slices.Clone(w.schema)
+	if w.paneCol >= 0 {
+		stored[w.paneCol].Nullable = true // it is missing, and so 0, in what was written before the window had a lateness
+	}
+	w.state = store.Add(objstate.Spec{Name: cfg.Name, Schema: stored, Base: w.slide, Time: endOf,
 		Before: func(low sabot.Micros) sabot.Micros { return w.kept(low) + 1 }}, (*windowState)(w))
 	return w, nil
 }

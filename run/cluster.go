@@ -28,6 +28,8 @@ const (
 	lastRedial  = 500 * time.Millisecond
 	// stopPatience is how long a worker that is to stop looks for a coordinator, to hand its share back.
 	stopPatience = 2 * time.Second
+	// changePatience is how long a worker of another graph than the committed one waits for the coordinator that it has found to change that.
+	changePatience = 3 * time.Second
 )
 
 // accept gives the workers that come to the driver, until ctx ends.
@@ -40,6 +42,9 @@ type workerConn interface {
 	engine.Coordinator
 	Close() error
 }
+
+var errDrainCluster = sabot.WithKind(sabot.Invalid, errors.New("--drain is for a job that one process runs: start the program without a role; "+
+	"to drain a cluster that runs, use sabot stop --drain"))
 
 // open makes ready what both roles need.
 func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), error) {
@@ -79,6 +84,9 @@ func open(ctx context.Context, job *sabot.Job, o Options) (*localRun, func(), er
 
 // coordinate runs a job's coordinator until the job has finished, ctx ends or it cannot go on.
 func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (Result, error) {
+	if o.Drain {
+		return Result{}, errDrainCluster
+	}
 	o.role = coordinates
 	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
@@ -194,6 +202,9 @@ func (r *localRun) outcome(ctx context.Context, last *pb.Root, cause, err error)
 // work runs one worker of a job until the job has finished, ctx ends, or it cannot go on. When it loses its coordinator it looks for the next, and
 // keeps what it holds for that one.
 func work(ctx context.Context, job *sabot.Job, o Options, name string, connect dial) error {
+	if o.Drain {
+		return errDrainCluster
+	}
 	o.role = works
 	ctx = bucketurl.With(ctx, o.Buckets...)
 	r, done, err := open(ctx, job, o)
@@ -210,10 +221,18 @@ func work(ctx context.Context, job *sabot.Job, o Options, name string, connect d
 	k := clusterWorker{localRun: r, name: name, connect: connect, stop: ctx.Done()}
 	defer k.close(life)
 	wait, stopping := firstRedial, time.Duration(0)
+	var other *otherGraphError // seen first at found
+	var found time.Time
 	for {
 		began := r.opt.Clock.Now()
 		end, err := k.serve(life)
+		if errors.As(err, &other) && found.IsZero() {
+			found = began
+		}
 		switch {
+		case errors.As(err, &other) && ctx.Err() == nil && began.Sub(found) < changePatience:
+		case end && err == nil && other != nil && k.w == nil:
+			return other // the job has ended without this worker
 		case end:
 			return err
 		case ctx.Err() != nil && (k.w == nil || stopping > stopPatience):
@@ -303,6 +322,11 @@ func (k *clusterWorker) serve(ctx context.Context) (end bool, err error) {
 	return false, err
 }
 
+// otherGraphError says that a worker's graph is not the committed one: its coordinator may be about to change that.
+type otherGraphError struct{ error }
+
+func (e *otherGraphError) Unwrap() error { return e.error }
+
 // make makes the worker, unless there is one of the same run.
 func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 	if k.w != nil && k.run == root.Run {
@@ -314,8 +338,11 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 		return err
 	}
 	graph, err := bind.Bind(k.plan, k.job.Impl, schemas)
+	if err == nil && graph.Fingerprint() != root.Fingerprint {
+		err = sabot.WithKind(sabot.Invalid, fmt.Errorf("worker %q runs another job than the one committed: its graph differs", k.name))
+	}
 	if err != nil {
-		return err
+		return &otherGraphError{err}
 	}
 	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Fetch: k.fetch, Paths: k.paths,
 		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Memory: k.opt.stateMemory(), Observe: k.cutObserver(),

@@ -48,16 +48,21 @@ func TestHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all strings.Builder
-	for _, args := range [][]string{{"--help"}, {"coordinator", "--help"}, {"worker", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"coordinator", "--help"}, {"worker", "--help"}, {"plan", "--help"}} {
 		out, errs, code := call(t, args...)
 		if code != 0 || errs != "" {
 			t.Errorf("%v: exit %d, %s", args, code, errs)
 		}
 		all.WriteString("$ tiny " + strings.Join(args, " ") + "\n" + out + "\n")
 	}
-	path := filepath.Join(wd, "testdata", "help.golden")
+	golden(t, filepath.Join(wd, "testdata", "help.golden"), all.String())
+}
+
+// golden compares what was said with a file.
+func golden(t *testing.T, path, said string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, []byte(all.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,8 +70,8 @@ func TestHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), all.String()); diff != "" {
-		t.Errorf("--help (-want +got; -update writes it anew):\n%s", diff)
+	if diff := cmp.Diff(string(want), said); diff != "" {
+		t.Errorf("%s (-want +got; -update writes it anew):\n%s", filepath.Base(path), diff)
 	}
 }
 

@@ -219,7 +219,7 @@ func TestRequestsOfTwoWorkers(t *testing.T) {
 		s.step("steady cut under the new coordinator", s.send)
 		s.step("stop with a savepoint", func() {
 			s.do(co, func(m *coord.Machine, now time.Time) error {
-				return m.StopWithSavepoint("s1", "last", now, now.Add(time.Minute))
+				return m.StopWithSavepoint("s1", "last", false, now, now.Add(time.Minute))
 			})
 			<-co.ended
 		})

@@ -58,27 +58,29 @@ func Buckets[P any](schemes ...objstore.Scheme) Option[P] {
 
 // flags are the engine's flags: how the job runs. None of them changes results.
 type flags struct {
-	Bucket      string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
-	As          string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
-	Fresh       bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
-	Checkpoint  time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
-	Partitions  int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
-	Retain      int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
-	RetainEvery time.Duration   `help:"Time between two of them (default ${default})." default:"5m" placeholder:"DURATION"`
-	Lanes       int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
-	Rate        int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
-	Lease       time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
-	TakeOver    bool            `help:"Take the job over from a process that still runs it."`
-	Wait        bool            `help:"Wait when another process runs the job, instead of exiting."`
-	OnBadRecord string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
-	HTTP        string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
-	Pprof       bool            `help:"Serve /debug/pprof there too."`
-	Memory      byteSize        `help:"Memory that the process may take, as in 512MiB: state beyond half of it is in the bucket only, and read back when it is used (default: no bound)." default:"auto" placeholder:"SIZE"`
-	CacheDir    string          `help:"Folder for a disk cache of state (default: sabot in the user's cache folder; none where the bucket is local)." placeholder:"DIR"`
-	CacheSize   byteSize        `help:"What the disk cache may take, as in 20GiB (default: the lesser of 10GiB and a quarter of the free space); 0: no cache." default:"auto" placeholder:"SIZE"`
-	LogLevel    slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
-	LogFormat   string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
-	Config      kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
+	Bucket         string          `help:"Bucket of state and checkpoints: a folder or URL (default ${default})." default:".sabot" placeholder:"URL"`
+	As             string          `help:"Name of the job, where it is not its own: that of a clone." placeholder:"JOB"`
+	Fresh          bool            `help:"Start a new run from nothing; outputs of earlier runs are removed."`
+	AllowStateLoss bool            `help:"Go on with another graph also where that loses state or input positions; without it, they are listed."`
+	Drain          bool            `help:"Read nothing new: finish and publish what is committed, and stop; another graph can go on then."`
+	Checkpoint     time.Duration   `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
+	Partitions     int             `help:"Keyed partitions of a new run (default 8); a resumed one keeps its own." placeholder:"N"`
+	Retain         int             `help:"Checkpoints kept to fall back to (default ${default}); 0: none." default:"3" placeholder:"N"`
+	RetainEvery    time.Duration   `help:"Time between two of them (default ${default})." default:"5m" placeholder:"DURATION"`
+	Lanes          int             `help:"Goroutines per stage (default: one for each processor)." placeholder:"N"`
+	Rate           int             `help:"Most rows per second to read; 0: no limit." default:"0" placeholder:"ROWS"`
+	Lease          time.Duration   `help:"How long a stopped process keeps its job (default ${default})." default:"5s" placeholder:"DURATION"`
+	TakeOver       bool            `help:"Take the job over from a process that still runs it."`
+	Wait           bool            `help:"Wait when another process runs the job, instead of exiting."`
+	OnBadRecord    string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
+	HTTP           string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
+	Pprof          bool            `help:"Serve /debug/pprof there too."`
+	Memory         byteSize        `help:"Memory that the process may take, as in 512MiB: state beyond half of it is in the bucket only, and read back when it is used (default: no bound)." default:"auto" placeholder:"SIZE"`
+	CacheDir       string          `help:"Folder for a disk cache of state (default: sabot in the user's cache folder; none where the bucket is local)." placeholder:"DIR"`
+	CacheSize      byteSize        `help:"What the disk cache may take, as in 20GiB (default: the lesser of 10GiB and a quarter of the free space); 0: no cache." default:"auto" placeholder:"SIZE"`
+	LogLevel       slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`
+	LogFormat      string          `help:"Form of log lines: ${enum}." enum:"text,json" default:"text"`
+	Config         kong.ConfigFlag `help:"YAML file with flags by name." placeholder:"FILE"`
 }
 
 // commandLine is the job's parameters, the engine's flags and the roles of a process.
@@ -89,6 +91,7 @@ type commandLine[P any] struct {
 	Run         struct{}         `cmd:"" default:"withargs" help:"Run the whole job in this process (the default)."`
 	Coordinator coordinatorFlags `cmd:"" help:"Coordinate the job for workers that are processes of their own."`
 	Worker      workerFlags      `cmd:"" help:"Work for the job's coordinator."`
+	Plan        planFlags        `cmd:"" help:"Show the job's graph, or what would become of its state if it were started."`
 }
 
 // Main runs the job that build returns, with the command line of the process, and exits. P is a struct whose fields are the job's parameters:
@@ -142,6 +145,8 @@ func mainWith[P any](ctx context.Context, args []string, stdout, stderr io.Write
 	switch parsed.Command() {
 	case "coordinator":
 		return executeCoordinator(ctx, cl.Coordinator, cl.Engine.options(stdout, stderr, o.buckets), stdout, stderr, build(cl.Params))
+	case "plan":
+		return executePlan(ctx, cl.Plan, cl.Engine.options(stdout, stderr, o.buckets), stdout, stderr, build(cl.Params))
 	case "worker":
 		return executeWorker(ctx, cl.Worker, cl.Engine.options(stdout, stderr, o.buckets), stdout, stderr, build(cl.Params))
 	}
@@ -200,6 +205,10 @@ func execute[P any](ctx context.Context, cl commandLine[P], stdout, stderr io.Wr
 	case err != nil:
 		return failed(stderr, err)
 	}
+	if !res.Finished { // drained
+		fmt.Fprintf(stdout, "Drained after checkpoint %d, %s rows read: all that is committed is published, and another graph can go on from there.\n", res.Epoch, grouped(res.RowsRead))
+		return exitDone
+	}
 	fmt.Fprint(stdout, res.String())
 	if o.afterEnd != nil {
 		if err := o.afterEnd(ctx, cl.Params, stdout); err != nil {
@@ -223,7 +232,8 @@ func (f flags) options(stdout, stderr io.Writer, buckets []objstore.Scheme) Opti
 	if f.Memory == unsetSize {
 		f.Memory = 0
 	}
-	return Options{Bucket: f.Bucket, Memory: int64(f.Memory), Buckets: buckets, As: f.As, Fresh: f.Fresh, Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
+	return Options{Bucket: f.Bucket, Memory: int64(f.Memory), Buckets: buckets, As: f.As, Fresh: f.Fresh, AllowStateLoss: f.AllowStateLoss, Drain: f.Drain,
+		Retain: f.Retain, RetainEvery: f.RetainEvery, Checkpoint: f.Checkpoint, Partitions: f.Partitions, Lanes: f.Lanes,
 		Rate: f.Rate, Lease: f.Lease, TakeOver: f.TakeOver, Wait: f.Wait, FailOnBadRecord: f.OnBadRecord == "fail",
 		Log: logger(stderr, f.LogLevel, f.LogFormat), Notice: func(text string) { fmt.Fprintln(stdout, text) }, HTTP: f.HTTP, Pprof: f.Pprof,
 		CacheDir: f.CacheDir, CacheSize: int64(f.CacheSize)}

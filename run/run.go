@@ -41,6 +41,8 @@ type Options struct {
 	Store           objstore.Bucket   // used instead of Bucket when set; the caller closes it
 	As              string            // the job's name, where it is not its own: that of a clone
 	Fresh           bool              // start a new run
+	AllowStateLoss  bool              // go on with another graph also where state or positions are lost by that
+	Drain           bool              // read nothing new: bring to its end what is committed, so that another graph can go on, and stop
 	Checkpoint      time.Duration     // between checkpoints; 1s when 0
 	Partitions      int               // of a new run; 8 when 0; a resumed run must agree
 	Retain          int               // checkpoints kept to fall back to; 3 when 0, none below 0
@@ -80,6 +82,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Retain > 100 {
 		bad = append(bad, fmt.Errorf("--retain %d: it must be at most 100", o.Retain))
+	}
+	if o.Drain && o.Fresh {
+		bad = append(bad, errors.New("--drain ends what is there, --fresh begins anew: give one of them"))
 	}
 	if o.Rate < 0 || o.Lanes < 0 || o.Lanes > 256 {
 		bad = append(bad, errors.New("--rate and --lanes cannot be negative, and --lanes is at most 256"))
@@ -142,7 +147,8 @@ type localRun struct {
 	paths  checkpoint.Paths
 	store  *checkpoint.Store
 
-	mayDiffer bool // the number of partitions may: the job can have been rescaled since its start
+	mayDiffer bool   // the number of partitions may: the job can have been rescaled since its start
+	stoodBy   string // fingerprint of the graph that ran when this process began to stand by; empty: it did not
 
 	worker atomic.Pointer[engine.Worker] // that runs; nil: none
 	driver atomic.Pointer[coord.Driver]  // likewise
@@ -178,6 +184,9 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 		if !told {
 			r.opt.Notice(fmt.Sprintf("Waiting: %v.", err))
 			told = true
+			if root, _, err := r.store.Read(ctx); err == nil { // when there is none, there is nothing to change
+				r.stoodBy = root.Fingerprint
+			}
 		}
 	}
 }
@@ -194,7 +203,7 @@ func (r *localRun) run(ctx context.Context, leader objstore.Leadership) (Result,
 func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *bind.Graph, root *pb.Root, version objstore.Version) (Result, error) {
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Fetch: r.fetch, Paths: r.paths,
-		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Memory: r.opt.stateMemory(),
+		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Memory: r.opt.stateMemory(), Hold: r.opt.Drain,
 		Observe: r.cutObserver(), Trouble: r.watch.Trouble})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
 		RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
@@ -204,6 +213,9 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	defer stop(nil)
 	r.worker.Store(worker)
 	r.driver.Store(driver)
+	if r.opt.Drain {
+		driver.RequestDrain()
+	}
 	go driver.Attach(work, "local", toWorker)
 	workerEnd := make(chan error, 1)
 	go func() { workerEnd <- worker.Run(work, toCoordinator) }()

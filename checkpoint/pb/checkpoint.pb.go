@@ -103,6 +103,7 @@ type Root struct {
 	Exchanges     []*Exchange            `protobuf:"bytes,25,rep,name=exchanges,proto3" json:"exchanges,omitempty"`                               // rows between stages of several groups that are not all read
 	Pins          []*Pin                 `protobuf:"bytes,26,rep,name=pins,proto3" json:"pins,omitempty"`                                         // oldest first
 	Cloned        bool                   `protobuf:"varint,27,opt,name=cloned,proto3" json:"cloned,omitempty"`                                    // begun as a clone that nobody has started yet: its outputs may go elsewhere
+	Tables        []*Table               `protobuf:"bytes,32,rep,name=tables,proto3" json:"tables,omitempty"`                                     // of keyed state, as the plan's operators know them: what a job with another plan is compared with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +327,183 @@ func (x *Root) GetCloned() bool {
 	return false
 }
 
+func (x *Root) GetTables() []*Table {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+// Table is a table of keyed state.
+type Table struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // as references name it
+	Operator      string                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // of the state: window, values, map, timers
+	Stage         uint32                 `protobuf:"varint,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	Key           []*Column              `protobuf:"bytes,5,rep,name=key,proto3" json:"key,omitempty"`         // of the stage
+	Columns       []*Column              `protobuf:"bytes,6,rep,name=columns,proto3" json:"columns,omitempty"` // values
+	Meaning       string                 `protobuf:"bytes,7,opt,name=meaning,proto3" json:"meaning,omitempty"` // options without which the rows mean something else
+	Gone          []string               `protobuf:"bytes,8,rep,name=gone,proto3" json:"gone,omitempty"`       // columns that an operator had before: segments may still hold them, so no other column takes their names
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Table) Reset() {
+	*x = Table{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Table) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Table) ProtoMessage() {}
+
+func (x *Table) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Table.ProtoReflect.Descriptor instead.
+func (*Table) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Table) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Table) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Table) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Table) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *Table) GetKey() []*Column {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Table) GetColumns() []*Column {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *Table) GetMeaning() string {
+	if x != nil {
+		return x.Meaning
+	}
+	return ""
+}
+
+func (x *Table) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+// Column is a column of a table.
+type Column struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`          // as Arrow names it
+	Nullable      bool                   `protobuf:"varint,3,opt,name=nullable,proto3" json:"nullable,omitempty"` // rows of before may lack it
+	Meaning       string                 `protobuf:"bytes,4,opt,name=meaning,proto3" json:"meaning,omitempty"`    // of what it is kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Column) Reset() {
+	*x = Column{}
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Column) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Column) ProtoMessage() {}
+
+func (x *Column) ProtoReflect() protoreflect.Message {
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Column.ProtoReflect.Descriptor instead.
+func (*Column) Descriptor() ([]byte, []int) {
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Column) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Column) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Column) GetNullable() bool {
+	if x != nil {
+		return x.Nullable
+	}
+	return false
+}
+
+func (x *Column) GetMeaning() string {
+	if x != nil {
+		return x.Meaning
+	}
+	return ""
+}
+
 // Pin keeps the objects of an earlier root. Its copy is the body of the very root that brought the pin in.
 type Pin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +523,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +535,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[1]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +548,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{1}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Pin) GetId() string {
@@ -459,7 +637,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +649,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[2]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +662,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{2}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Exchange) GetStage() uint32 {
@@ -550,7 +728,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +740,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[3]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +753,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{3}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Block) GetLo() uint64 {
@@ -624,7 +802,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +814,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[4]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +827,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{4}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Input) GetGroup() uint32 {
@@ -676,7 +854,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +866,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[5]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +879,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{5}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Object) GetKey() string {
@@ -730,7 +908,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +920,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[6]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +933,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{6}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Source) GetName() string {
@@ -807,7 +985,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +997,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[7]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1010,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{7}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Split) GetId() string {
@@ -936,7 +1114,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1126,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[8]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1139,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{8}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -993,7 +1171,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1183,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[9]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1196,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{9}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Partition) GetLo() uint64 {
@@ -1089,7 +1267,7 @@ type Reference struct {
 
 func (x *Reference) Reset() {
 	*x = Reference{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1279,7 @@ func (x *Reference) String() string {
 func (*Reference) ProtoMessage() {}
 
 func (x *Reference) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[10]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1292,7 @@ func (x *Reference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reference.ProtoReflect.Descriptor instead.
 func (*Reference) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{10}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Reference) GetTable() string {
@@ -1210,7 +1388,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1400,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[11]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1413,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{11}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1311,7 +1489,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1501,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[12]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1514,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{12}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Output) GetSink() string {
@@ -1409,7 +1587,7 @@ type Section struct {
 
 func (x *Section) Reset() {
 	*x = Section{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1599,7 @@ func (x *Section) String() string {
 func (*Section) ProtoMessage() {}
 
 func (x *Section) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[13]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1612,7 @@ func (x *Section) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Section.ProtoReflect.Descriptor instead.
 func (*Section) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{13}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Section) GetObject() uint32 {
@@ -1485,7 +1663,7 @@ type DeadSection struct {
 
 func (x *DeadSection) Reset() {
 	*x = DeadSection{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1675,7 @@ func (x *DeadSection) String() string {
 func (*DeadSection) ProtoMessage() {}
 
 func (x *DeadSection) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[14]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1688,7 @@ func (x *DeadSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadSection.ProtoReflect.Descriptor instead.
 func (*DeadSection) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{14}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeadSection) GetSection() *Section {
@@ -1554,7 +1732,7 @@ type OperatorCounts struct {
 
 func (x *OperatorCounts) Reset() {
 	*x = OperatorCounts{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1744,7 @@ func (x *OperatorCounts) String() string {
 func (*OperatorCounts) ProtoMessage() {}
 
 func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[15]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1757,7 @@ func (x *OperatorCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorCounts.ProtoReflect.Descriptor instead.
 func (*OperatorCounts) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{15}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OperatorCounts) GetName() string {
@@ -1649,7 +1827,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1839,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[16]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1852,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{16}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Report) GetGroup() uint32 {
@@ -1856,7 +2034,7 @@ type ReportSplit struct {
 
 func (x *ReportSplit) Reset() {
 	*x = ReportSplit{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2046,7 @@ func (x *ReportSplit) String() string {
 func (*ReportSplit) ProtoMessage() {}
 
 func (x *ReportSplit) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[17]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2059,7 @@ func (x *ReportSplit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSplit.ProtoReflect.Descriptor instead.
 func (*ReportSplit) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{17}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReportSplit) GetSource() string {
@@ -1970,7 +2148,7 @@ type ReportPartition struct {
 
 func (x *ReportPartition) Reset() {
 	*x = ReportPartition{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2160,7 @@ func (x *ReportPartition) String() string {
 func (*ReportPartition) ProtoMessage() {}
 
 func (x *ReportPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[18]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2173,7 @@ func (x *ReportPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPartition.ProtoReflect.Descriptor instead.
 func (*ReportPartition) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{18}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportPartition) GetStage() uint32 {
@@ -2065,7 +2243,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2255,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[19]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2268,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{19}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Expiry) GetTable() string {
@@ -2120,7 +2298,7 @@ type ReportOutput struct {
 
 func (x *ReportOutput) Reset() {
 	*x = ReportOutput{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2310,7 @@ func (x *ReportOutput) String() string {
 func (*ReportOutput) ProtoMessage() {}
 
 func (x *ReportOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[20]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2323,7 @@ func (x *ReportOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportOutput.ProtoReflect.Descriptor instead.
 func (*ReportOutput) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{20}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportOutput) GetKey() *OutputKey {
@@ -2194,7 +2372,7 @@ type OutputKey struct {
 
 func (x *OutputKey) Reset() {
 	*x = OutputKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2384,7 @@ func (x *OutputKey) String() string {
 func (*OutputKey) ProtoMessage() {}
 
 func (x *OutputKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[21]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2397,7 @@ func (x *OutputKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputKey.ProtoReflect.Descriptor instead.
 func (*OutputKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{21}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OutputKey) GetSink() string {
@@ -2253,7 +2431,7 @@ type DeadKey struct {
 
 func (x *DeadKey) Reset() {
 	*x = DeadKey{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2443,7 @@ func (x *DeadKey) String() string {
 func (*DeadKey) ProtoMessage() {}
 
 func (x *DeadKey) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[22]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2456,7 @@ func (x *DeadKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadKey.ProtoReflect.Descriptor instead.
 func (*DeadKey) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{22}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeadKey) GetCut() uint64 {
@@ -2312,7 +2490,7 @@ type Compaction struct {
 
 func (x *Compaction) Reset() {
 	*x = Compaction{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2502,7 @@ func (x *Compaction) String() string {
 func (*Compaction) ProtoMessage() {}
 
 func (x *Compaction) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[23]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2515,7 @@ func (x *Compaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compaction.ProtoReflect.Descriptor instead.
 func (*Compaction) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{23}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Compaction) GetTerm() uint64 {
@@ -2414,7 +2592,7 @@ type ToWorker struct {
 
 func (x *ToWorker) Reset() {
 	*x = ToWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2604,7 @@ func (x *ToWorker) String() string {
 func (*ToWorker) ProtoMessage() {}
 
 func (x *ToWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[24]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2617,7 @@ func (x *ToWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToWorker.ProtoReflect.Descriptor instead.
 func (*ToWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{24}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ToWorker) GetMessage() isToWorker_Message {
@@ -2555,7 +2733,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2745,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[25]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2758,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{25}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Assignment) GetRoot() *Root {
@@ -2605,6 +2783,7 @@ func (x *Assignment) GetGoOn() bool {
 }
 
 // Cut asks for a barrier. With hold the sources give nothing behind it, until the group starts again.
+// With close every output is closed with it, to be published.
 type Cut struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
@@ -2612,13 +2791,14 @@ type Cut struct {
 	Cut           uint64                 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
 	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`
 	Hold          bool                   `protobuf:"varint,5,opt,name=hold,proto3" json:"hold,omitempty"`
+	Close         bool                   `protobuf:"varint,8,opt,name=close,proto3" json:"close,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2810,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[26]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2823,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{26}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cut) GetTerm() uint64 {
@@ -2681,6 +2861,13 @@ func (x *Cut) GetHold() bool {
 	return false
 }
 
+func (x *Cut) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
 type Committed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          *Root                  `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
@@ -2690,7 +2877,7 @@ type Committed struct {
 
 func (x *Committed) Reset() {
 	*x = Committed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2889,7 @@ func (x *Committed) String() string {
 func (*Committed) ProtoMessage() {}
 
 func (x *Committed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[27]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2902,7 @@ func (x *Committed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Committed.ProtoReflect.Descriptor instead.
 func (*Committed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{27}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Committed) GetRoot() *Root {
@@ -2737,7 +2924,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2936,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[28]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +2949,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{28}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Refused) GetCut() uint64 {
@@ -2803,7 +2990,7 @@ type CompactionTask struct {
 
 func (x *CompactionTask) Reset() {
 	*x = CompactionTask{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3002,7 @@ func (x *CompactionTask) String() string {
 func (*CompactionTask) ProtoMessage() {}
 
 func (x *CompactionTask) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[29]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3015,7 @@ func (x *CompactionTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactionTask.ProtoReflect.Descriptor instead.
 func (*CompactionTask) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{29}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CompactionTask) GetCompaction() *Compaction {
@@ -2858,7 +3045,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +3057,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[30]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +3070,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{30}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Stop) GetReason() string {
@@ -2924,7 +3111,7 @@ type FromWorker struct {
 
 func (x *FromWorker) Reset() {
 	*x = FromWorker{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3123,7 @@ func (x *FromWorker) String() string {
 func (*FromWorker) ProtoMessage() {}
 
 func (x *FromWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[31]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3136,7 @@ func (x *FromWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromWorker.ProtoReflect.Descriptor instead.
 func (*FromWorker) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{31}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FromWorker) GetMessage() isFromWorker_Message {
@@ -3047,7 +3234,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3246,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[32]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3259,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{32}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
 }
 
 // Register says that a worker is there, or that it has lost its group and needs the committed root.
@@ -3088,7 +3275,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3287,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[33]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3300,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{33}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Register) GetWorker() string {
@@ -3164,7 +3351,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3363,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[34]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3376,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{34}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Claim) GetRun() string {
@@ -3285,7 +3472,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +3484,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[35]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3310,7 +3497,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{35}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -3376,7 +3563,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3575,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[36]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3588,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{36}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Load) GetSplits() []*SplitLoad {
@@ -3456,7 +3643,7 @@ type SplitLoad struct {
 
 func (x *SplitLoad) Reset() {
 	*x = SplitLoad{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3655,7 @@ func (x *SplitLoad) String() string {
 func (*SplitLoad) ProtoMessage() {}
 
 func (x *SplitLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[37]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3668,7 @@ func (x *SplitLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitLoad.ProtoReflect.Descriptor instead.
 func (*SplitLoad) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{37}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SplitLoad) GetSource() string {
@@ -3565,7 +3752,7 @@ type LaneLoad struct {
 
 func (x *LaneLoad) Reset() {
 	*x = LaneLoad{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3764,7 @@ func (x *LaneLoad) String() string {
 func (*LaneLoad) ProtoMessage() {}
 
 func (x *LaneLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[38]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3777,7 @@ func (x *LaneLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneLoad.ProtoReflect.Descriptor instead.
 func (*LaneLoad) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{38}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LaneLoad) GetStage() uint32 {
@@ -3674,7 +3861,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3873,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[39]
+	mi := &file_checkpoint_pb_checkpoint_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3886,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{39}
+	return file_checkpoint_pb_checkpoint_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Failed) GetError() string {
@@ -3720,7 +3907,7 @@ var File_checkpoint_pb_checkpoint_proto protoreflect.FileDescriptor
 
 const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xcb\a\n" +
+	"\x1echeckpoint/pb/checkpoint.proto\x12\x13sabot.checkpoint.v1\"\xff\a\n" +
 	"\x04Root\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x10\n" +
@@ -3751,7 +3938,22 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x0etimers_dropped\x18\x18 \x01(\x03R\rtimersDropped\x12;\n" +
 	"\texchanges\x18\x19 \x03(\v2\x1d.sabot.checkpoint.v1.ExchangeR\texchanges\x12,\n" +
 	"\x04pins\x18\x1a \x03(\v2\x18.sabot.checkpoint.v1.PinR\x04pins\x12\x16\n" +
-	"\x06cloned\x18\x1b \x01(\bR\x06cloned\"\x92\x02\n" +
+	"\x06cloned\x18\x1b \x01(\bR\x06cloned\x122\n" +
+	"\x06tables\x18  \x03(\v2\x1a.sabot.checkpoint.v1.TableR\x06tables\"\xf5\x01\n" +
+	"\x05Table\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05stage\x18\x04 \x01(\rR\x05stage\x12-\n" +
+	"\x03key\x18\x05 \x03(\v2\x1b.sabot.checkpoint.v1.ColumnR\x03key\x125\n" +
+	"\acolumns\x18\x06 \x03(\v2\x1b.sabot.checkpoint.v1.ColumnR\acolumns\x12\x18\n" +
+	"\ameaning\x18\a \x01(\tR\ameaning\x12\x12\n" +
+	"\x04gone\x18\b \x03(\tR\x04gone\"f\n" +
+	"\x06Column\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n" +
+	"\bnullable\x18\x03 \x01(\bR\bnullable\x12\x18\n" +
+	"\ameaning\x18\x04 \x01(\tR\ameaning\"\x92\x02\n" +
 	"\x03Pin\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -3960,7 +4162,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"Assignment\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x12\x13\n" +
-	"\x05go_on\x18\x03 \x01(\bR\x04goOn\"u\n" +
+	"\x05go_on\x18\x03 \x01(\bR\x04goOn\"\x8b\x01\n" +
 	"\x03Cut\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
@@ -3968,7 +4170,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"generation\x12\x10\n" +
 	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12\x14\n" +
 	"\x05final\x18\x04 \x01(\bR\x05final\x12\x12\n" +
-	"\x04hold\x18\x05 \x01(\bR\x04hold\":\n" +
+	"\x04hold\x18\x05 \x01(\bR\x04hold\x12\x14\n" +
+	"\x05close\x18\b \x01(\bR\x05close\":\n" +
 	"\tCommitted\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.sabot.checkpoint.v1.RootR\x04root\"y\n" +
 	"\aRefused\x12\x10\n" +
@@ -4074,110 +4277,115 @@ func file_checkpoint_pb_checkpoint_proto_rawDescGZIP() []byte {
 }
 
 var file_checkpoint_pb_checkpoint_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_checkpoint_pb_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_checkpoint_pb_checkpoint_proto_goTypes = []any{
 	(PinKind)(0),            // 0: sabot.checkpoint.v1.PinKind
 	(*Root)(nil),            // 1: sabot.checkpoint.v1.Root
-	(*Pin)(nil),             // 2: sabot.checkpoint.v1.Pin
-	(*Exchange)(nil),        // 3: sabot.checkpoint.v1.Exchange
-	(*Block)(nil),           // 4: sabot.checkpoint.v1.Block
-	(*Input)(nil),           // 5: sabot.checkpoint.v1.Input
-	(*Object)(nil),          // 6: sabot.checkpoint.v1.Object
-	(*Source)(nil),          // 7: sabot.checkpoint.v1.Source
-	(*Split)(nil),           // 8: sabot.checkpoint.v1.Split
-	(*Stage)(nil),           // 9: sabot.checkpoint.v1.Stage
-	(*Partition)(nil),       // 10: sabot.checkpoint.v1.Partition
-	(*Reference)(nil),       // 11: sabot.checkpoint.v1.Reference
-	(*Group)(nil),           // 12: sabot.checkpoint.v1.Group
-	(*Output)(nil),          // 13: sabot.checkpoint.v1.Output
-	(*Section)(nil),         // 14: sabot.checkpoint.v1.Section
-	(*DeadSection)(nil),     // 15: sabot.checkpoint.v1.DeadSection
-	(*OperatorCounts)(nil),  // 16: sabot.checkpoint.v1.OperatorCounts
-	(*Report)(nil),          // 17: sabot.checkpoint.v1.Report
-	(*ReportSplit)(nil),     // 18: sabot.checkpoint.v1.ReportSplit
-	(*ReportPartition)(nil), // 19: sabot.checkpoint.v1.ReportPartition
-	(*Expiry)(nil),          // 20: sabot.checkpoint.v1.Expiry
-	(*ReportOutput)(nil),    // 21: sabot.checkpoint.v1.ReportOutput
-	(*OutputKey)(nil),       // 22: sabot.checkpoint.v1.OutputKey
-	(*DeadKey)(nil),         // 23: sabot.checkpoint.v1.DeadKey
-	(*Compaction)(nil),      // 24: sabot.checkpoint.v1.Compaction
-	(*ToWorker)(nil),        // 25: sabot.checkpoint.v1.ToWorker
-	(*Assignment)(nil),      // 26: sabot.checkpoint.v1.Assignment
-	(*Cut)(nil),             // 27: sabot.checkpoint.v1.Cut
-	(*Committed)(nil),       // 28: sabot.checkpoint.v1.Committed
-	(*Refused)(nil),         // 29: sabot.checkpoint.v1.Refused
-	(*CompactionTask)(nil),  // 30: sabot.checkpoint.v1.CompactionTask
-	(*Stop)(nil),            // 31: sabot.checkpoint.v1.Stop
-	(*FromWorker)(nil),      // 32: sabot.checkpoint.v1.FromWorker
-	(*Leave)(nil),           // 33: sabot.checkpoint.v1.Leave
-	(*Register)(nil),        // 34: sabot.checkpoint.v1.Register
-	(*Claim)(nil),           // 35: sabot.checkpoint.v1.Claim
-	(*Progress)(nil),        // 36: sabot.checkpoint.v1.Progress
-	(*Load)(nil),            // 37: sabot.checkpoint.v1.Load
-	(*SplitLoad)(nil),       // 38: sabot.checkpoint.v1.SplitLoad
-	(*LaneLoad)(nil),        // 39: sabot.checkpoint.v1.LaneLoad
-	(*Failed)(nil),          // 40: sabot.checkpoint.v1.Failed
+	(*Table)(nil),           // 2: sabot.checkpoint.v1.Table
+	(*Column)(nil),          // 3: sabot.checkpoint.v1.Column
+	(*Pin)(nil),             // 4: sabot.checkpoint.v1.Pin
+	(*Exchange)(nil),        // 5: sabot.checkpoint.v1.Exchange
+	(*Block)(nil),           // 6: sabot.checkpoint.v1.Block
+	(*Input)(nil),           // 7: sabot.checkpoint.v1.Input
+	(*Object)(nil),          // 8: sabot.checkpoint.v1.Object
+	(*Source)(nil),          // 9: sabot.checkpoint.v1.Source
+	(*Split)(nil),           // 10: sabot.checkpoint.v1.Split
+	(*Stage)(nil),           // 11: sabot.checkpoint.v1.Stage
+	(*Partition)(nil),       // 12: sabot.checkpoint.v1.Partition
+	(*Reference)(nil),       // 13: sabot.checkpoint.v1.Reference
+	(*Group)(nil),           // 14: sabot.checkpoint.v1.Group
+	(*Output)(nil),          // 15: sabot.checkpoint.v1.Output
+	(*Section)(nil),         // 16: sabot.checkpoint.v1.Section
+	(*DeadSection)(nil),     // 17: sabot.checkpoint.v1.DeadSection
+	(*OperatorCounts)(nil),  // 18: sabot.checkpoint.v1.OperatorCounts
+	(*Report)(nil),          // 19: sabot.checkpoint.v1.Report
+	(*ReportSplit)(nil),     // 20: sabot.checkpoint.v1.ReportSplit
+	(*ReportPartition)(nil), // 21: sabot.checkpoint.v1.ReportPartition
+	(*Expiry)(nil),          // 22: sabot.checkpoint.v1.Expiry
+	(*ReportOutput)(nil),    // 23: sabot.checkpoint.v1.ReportOutput
+	(*OutputKey)(nil),       // 24: sabot.checkpoint.v1.OutputKey
+	(*DeadKey)(nil),         // 25: sabot.checkpoint.v1.DeadKey
+	(*Compaction)(nil),      // 26: sabot.checkpoint.v1.Compaction
+	(*ToWorker)(nil),        // 27: sabot.checkpoint.v1.ToWorker
+	(*Assignment)(nil),      // 28: sabot.checkpoint.v1.Assignment
+	(*Cut)(nil),             // 29: sabot.checkpoint.v1.Cut
+	(*Committed)(nil),       // 30: sabot.checkpoint.v1.Committed
+	(*Refused)(nil),         // 31: sabot.checkpoint.v1.Refused
+	(*CompactionTask)(nil),  // 32: sabot.checkpoint.v1.CompactionTask
+	(*Stop)(nil),            // 33: sabot.checkpoint.v1.Stop
+	(*FromWorker)(nil),      // 34: sabot.checkpoint.v1.FromWorker
+	(*Leave)(nil),           // 35: sabot.checkpoint.v1.Leave
+	(*Register)(nil),        // 36: sabot.checkpoint.v1.Register
+	(*Claim)(nil),           // 37: sabot.checkpoint.v1.Claim
+	(*Progress)(nil),        // 38: sabot.checkpoint.v1.Progress
+	(*Load)(nil),            // 39: sabot.checkpoint.v1.Load
+	(*SplitLoad)(nil),       // 40: sabot.checkpoint.v1.SplitLoad
+	(*LaneLoad)(nil),        // 41: sabot.checkpoint.v1.LaneLoad
+	(*Failed)(nil),          // 42: sabot.checkpoint.v1.Failed
 }
 var file_checkpoint_pb_checkpoint_proto_depIdxs = []int32{
-	7,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
-	9,  // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
-	12, // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
-	13, // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
-	6,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
-	16, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	15, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	3,  // 7: sabot.checkpoint.v1.Root.exchanges:type_name -> sabot.checkpoint.v1.Exchange
-	2,  // 8: sabot.checkpoint.v1.Root.pins:type_name -> sabot.checkpoint.v1.Pin
-	0,  // 9: sabot.checkpoint.v1.Pin.kind:type_name -> sabot.checkpoint.v1.PinKind
-	4,  // 10: sabot.checkpoint.v1.Exchange.blocks:type_name -> sabot.checkpoint.v1.Block
-	8,  // 11: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
-	10, // 12: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
-	11, // 13: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
-	5,  // 14: sabot.checkpoint.v1.Partition.inputs:type_name -> sabot.checkpoint.v1.Input
-	14, // 15: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
-	14, // 16: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
-	6,  // 17: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
-	18, // 18: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
-	19, // 19: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
-	24, // 20: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
-	21, // 21: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
-	22, // 22: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
-	16, // 23: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
-	15, // 24: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
-	23, // 25: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
-	3,  // 26: sabot.checkpoint.v1.Report.exchanges:type_name -> sabot.checkpoint.v1.Exchange
-	11, // 27: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
-	20, // 28: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
-	5,  // 29: sabot.checkpoint.v1.ReportPartition.inputs:type_name -> sabot.checkpoint.v1.Input
-	22, // 30: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
-	14, // 31: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
-	11, // 32: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
-	11, // 33: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
-	26, // 34: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
-	27, // 35: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
-	28, // 36: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
-	29, // 37: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
-	30, // 38: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
-	31, // 39: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
-	1,  // 40: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
-	1,  // 41: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
-	1,  // 42: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
-	24, // 43: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
-	6,  // 44: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
-	34, // 45: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
-	36, // 46: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
-	17, // 47: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
-	40, // 48: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
-	33, // 49: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
-	35, // 50: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
-	37, // 51: sabot.checkpoint.v1.Progress.load:type_name -> sabot.checkpoint.v1.Load
-	38, // 52: sabot.checkpoint.v1.Load.splits:type_name -> sabot.checkpoint.v1.SplitLoad
-	39, // 53: sabot.checkpoint.v1.Load.lanes:type_name -> sabot.checkpoint.v1.LaneLoad
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	9,  // 0: sabot.checkpoint.v1.Root.sources:type_name -> sabot.checkpoint.v1.Source
+	11, // 1: sabot.checkpoint.v1.Root.stages:type_name -> sabot.checkpoint.v1.Stage
+	14, // 2: sabot.checkpoint.v1.Root.groups:type_name -> sabot.checkpoint.v1.Group
+	15, // 3: sabot.checkpoint.v1.Root.outputs:type_name -> sabot.checkpoint.v1.Output
+	8,  // 4: sabot.checkpoint.v1.Root.objects:type_name -> sabot.checkpoint.v1.Object
+	18, // 5: sabot.checkpoint.v1.Root.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	17, // 6: sabot.checkpoint.v1.Root.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	5,  // 7: sabot.checkpoint.v1.Root.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	4,  // 8: sabot.checkpoint.v1.Root.pins:type_name -> sabot.checkpoint.v1.Pin
+	2,  // 9: sabot.checkpoint.v1.Root.tables:type_name -> sabot.checkpoint.v1.Table
+	3,  // 10: sabot.checkpoint.v1.Table.key:type_name -> sabot.checkpoint.v1.Column
+	3,  // 11: sabot.checkpoint.v1.Table.columns:type_name -> sabot.checkpoint.v1.Column
+	0,  // 12: sabot.checkpoint.v1.Pin.kind:type_name -> sabot.checkpoint.v1.PinKind
+	6,  // 13: sabot.checkpoint.v1.Exchange.blocks:type_name -> sabot.checkpoint.v1.Block
+	10, // 14: sabot.checkpoint.v1.Source.splits:type_name -> sabot.checkpoint.v1.Split
+	12, // 15: sabot.checkpoint.v1.Stage.partitions:type_name -> sabot.checkpoint.v1.Partition
+	13, // 16: sabot.checkpoint.v1.Partition.refs:type_name -> sabot.checkpoint.v1.Reference
+	7,  // 17: sabot.checkpoint.v1.Partition.inputs:type_name -> sabot.checkpoint.v1.Input
+	16, // 18: sabot.checkpoint.v1.Output.sections:type_name -> sabot.checkpoint.v1.Section
+	16, // 19: sabot.checkpoint.v1.DeadSection.section:type_name -> sabot.checkpoint.v1.Section
+	8,  // 20: sabot.checkpoint.v1.Report.objects:type_name -> sabot.checkpoint.v1.Object
+	20, // 21: sabot.checkpoint.v1.Report.splits:type_name -> sabot.checkpoint.v1.ReportSplit
+	21, // 22: sabot.checkpoint.v1.Report.partitions:type_name -> sabot.checkpoint.v1.ReportPartition
+	26, // 23: sabot.checkpoint.v1.Report.compactions:type_name -> sabot.checkpoint.v1.Compaction
+	23, // 24: sabot.checkpoint.v1.Report.outputs:type_name -> sabot.checkpoint.v1.ReportOutput
+	24, // 25: sabot.checkpoint.v1.Report.published:type_name -> sabot.checkpoint.v1.OutputKey
+	18, // 26: sabot.checkpoint.v1.Report.operators:type_name -> sabot.checkpoint.v1.OperatorCounts
+	17, // 27: sabot.checkpoint.v1.Report.dead_sections:type_name -> sabot.checkpoint.v1.DeadSection
+	25, // 28: sabot.checkpoint.v1.Report.dead_written:type_name -> sabot.checkpoint.v1.DeadKey
+	5,  // 29: sabot.checkpoint.v1.Report.exchanges:type_name -> sabot.checkpoint.v1.Exchange
+	13, // 30: sabot.checkpoint.v1.ReportPartition.refs:type_name -> sabot.checkpoint.v1.Reference
+	22, // 31: sabot.checkpoint.v1.ReportPartition.expired:type_name -> sabot.checkpoint.v1.Expiry
+	7,  // 32: sabot.checkpoint.v1.ReportPartition.inputs:type_name -> sabot.checkpoint.v1.Input
+	24, // 33: sabot.checkpoint.v1.ReportOutput.key:type_name -> sabot.checkpoint.v1.OutputKey
+	16, // 34: sabot.checkpoint.v1.ReportOutput.sections:type_name -> sabot.checkpoint.v1.Section
+	13, // 35: sabot.checkpoint.v1.Compaction.inputs:type_name -> sabot.checkpoint.v1.Reference
+	13, // 36: sabot.checkpoint.v1.Compaction.outputs:type_name -> sabot.checkpoint.v1.Reference
+	28, // 37: sabot.checkpoint.v1.ToWorker.assignment:type_name -> sabot.checkpoint.v1.Assignment
+	29, // 38: sabot.checkpoint.v1.ToWorker.cut:type_name -> sabot.checkpoint.v1.Cut
+	30, // 39: sabot.checkpoint.v1.ToWorker.committed:type_name -> sabot.checkpoint.v1.Committed
+	31, // 40: sabot.checkpoint.v1.ToWorker.refused:type_name -> sabot.checkpoint.v1.Refused
+	32, // 41: sabot.checkpoint.v1.ToWorker.compaction:type_name -> sabot.checkpoint.v1.CompactionTask
+	33, // 42: sabot.checkpoint.v1.ToWorker.stop:type_name -> sabot.checkpoint.v1.Stop
+	1,  // 43: sabot.checkpoint.v1.Assignment.root:type_name -> sabot.checkpoint.v1.Root
+	1,  // 44: sabot.checkpoint.v1.Committed.root:type_name -> sabot.checkpoint.v1.Root
+	1,  // 45: sabot.checkpoint.v1.Refused.root:type_name -> sabot.checkpoint.v1.Root
+	26, // 46: sabot.checkpoint.v1.CompactionTask.compaction:type_name -> sabot.checkpoint.v1.Compaction
+	8,  // 47: sabot.checkpoint.v1.CompactionTask.objects:type_name -> sabot.checkpoint.v1.Object
+	36, // 48: sabot.checkpoint.v1.FromWorker.register:type_name -> sabot.checkpoint.v1.Register
+	38, // 49: sabot.checkpoint.v1.FromWorker.progress:type_name -> sabot.checkpoint.v1.Progress
+	19, // 50: sabot.checkpoint.v1.FromWorker.report:type_name -> sabot.checkpoint.v1.Report
+	42, // 51: sabot.checkpoint.v1.FromWorker.failed:type_name -> sabot.checkpoint.v1.Failed
+	35, // 52: sabot.checkpoint.v1.FromWorker.leave:type_name -> sabot.checkpoint.v1.Leave
+	37, // 53: sabot.checkpoint.v1.Register.claim:type_name -> sabot.checkpoint.v1.Claim
+	39, // 54: sabot.checkpoint.v1.Progress.load:type_name -> sabot.checkpoint.v1.Load
+	40, // 55: sabot.checkpoint.v1.Load.splits:type_name -> sabot.checkpoint.v1.SplitLoad
+	41, // 56: sabot.checkpoint.v1.Load.lanes:type_name -> sabot.checkpoint.v1.LaneLoad
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_checkpoint_pb_checkpoint_proto_init() }
@@ -4185,7 +4393,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 	if File_checkpoint_pb_checkpoint_proto != nil {
 		return
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[24].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[26].OneofWrappers = []any{
 		(*ToWorker_Assignment)(nil),
 		(*ToWorker_Cut)(nil),
 		(*ToWorker_Committed)(nil),
@@ -4193,7 +4401,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 		(*ToWorker_Compaction)(nil),
 		(*ToWorker_Stop)(nil),
 	}
-	file_checkpoint_pb_checkpoint_proto_msgTypes[31].OneofWrappers = []any{
+	file_checkpoint_pb_checkpoint_proto_msgTypes[33].OneofWrappers = []any{
 		(*FromWorker_Register)(nil),
 		(*FromWorker_Progress)(nil),
 		(*FromWorker_Report)(nil),
@@ -4206,7 +4414,7 @@ func file_checkpoint_pb_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkpoint_pb_checkpoint_proto_rawDesc), len(file_checkpoint_pb_checkpoint_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

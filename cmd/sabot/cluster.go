@@ -68,13 +68,14 @@ func (c drainCmd) Run(ctx context.Context, w io.Writer) error {
 
 type stopCmd struct {
 	coordinator `embed:""`
+	Drain       bool   `help:"Close and publish all outputs before, as a change of the job's graph may need it."`
 	Savepoint   bool   `help:"Keep the last checkpoint as a savepoint."`
 	Name        string `help:"Of the savepoint (default: the time)." placeholder:"NAME"`
 }
 
 // Run stops a job.
 func (c stopCmd) Run(ctx context.Context, w io.Writer) error {
-	req := &controlpb.StopRequest{}
+	req := &controlpb.StopRequest{Drain: c.Drain}
 	if c.Savepoint {
 		req.SavepointId, req.SavepointName = clock.Real().Random(8), nameOf(c.Name)
 	} else if c.Name != "" {
@@ -90,6 +91,9 @@ func (c stopCmd) Run(ctx context.Context, w io.Writer) error {
 	case c.Savepoint:
 		fmt.Fprintf(w, "The job takes a last checkpoint, keeps it as savepoint %s, and stops; it goes on from there when it is started again.\n", req.SavepointName)
 	default:
+		if c.Drain {
+			fmt.Fprintln(w, "The job publishes what it has committed before it stops.")
+		}
 		fmt.Fprintln(w, "The job takes a last checkpoint and stops; it goes on from there when it is started again.")
 	}
 	return nil

@@ -35,6 +35,7 @@ type cli struct {
 	Savepoint savepointCmd `cmd:"" help:"Keep checkpoints, and go back to them."`
 	Clone     cloneCmd     `cmd:"" help:"Begin a new job with the newest checkpoint of another; no state is copied."`
 
+	Plan    planCmd    `cmd:"" help:"Show the graph of a job file (--job-file FILE), or with --diff what would become of its job if it were started."`
 	Run     runCmd     `cmd:"" help:"Run a job file in this process; sabot run --help shows how."`
 	Bench   benchCmd   `cmd:"" help:"Measure what a job of several processes takes, costs and withstands."`
 	Version versionCmd `cmd:"" help:"Show the version."`
@@ -124,6 +125,18 @@ type runCmd struct {
 // Run runs the job, and ends the process.
 func (c runCmd) Run() error {
 	os.Args = append([]string{"sabot run"}, c.Args...)
+	jobs.Main()
+	return nil
+}
+
+// planCmd is the command plan of any job's binary, for a job file.
+type planCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"all"`
+}
+
+// Run shows the plan, and ends the process.
+func (c planCmd) Run() error {
+	os.Args = append([]string{"sabot", "plan"}, c.Args...)
 	jobs.Main()
 	return nil
 }

@@ -162,11 +162,15 @@ func (h hungUp) Recv(ctx context.Context) (*pb.FromWorker, error) {
 // Stop implements controlpb.ControlServer.
 func (s *Server) Stop(ctx context.Context, r *controlpb.StopRequest) (*controlpb.StopReply, error) {
 	if r.SavepointId == "" {
-		s.driver.RequestStop()
+		if r.Drain {
+			s.driver.RequestDrain()
+		} else {
+			s.driver.RequestStop()
+		}
 		return &controlpb.StopReply{}, nil
 	}
 	return &controlpb.StopReply{}, s.do(ctx, func(m *coord.Machine, now time.Time) error {
-		return m.StopWithSavepoint(r.SavepointId, r.SavepointName, now, now.Add(s.driver.StopTimeout()))
+		return m.StopWithSavepoint(r.SavepointId, r.SavepointName, r.Drain, now, now.Add(s.driver.StopTimeout()))
 	})
 }
 

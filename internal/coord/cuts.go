@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,9 +20,29 @@ func (m *Machine) anythingNew(w *member) bool {
 	return p.Pending || p.Rows != w.marker && p.Rows != committed || p.Ended && !m.group(w.group).Ended
 }
 
-// wantsCut tells whether a worker has something for a cut, and may be asked for one: of a job that stops, for one last cut.
+// wantsCut tells whether a worker has something for a cut, and may be asked for one: of a job that stops, for one last cut, and for more as long as
+// something is left to do. Of one that is drained, also for one that closes what is open.
 func (m *Machine) wantsCut(w *member) bool {
-	return w.open == nil && !(m.stopping && w.lastCut >= m.stopFrom) && m.anythingNew(w)
+	if w.open != nil || w.progress == nil {
+		return false
+	}
+	last := m.stopping && w.lastCut >= m.stopFrom
+	return m.anythingNew(w) && (!last || m.unfinished()) || m.draining && !last && m.hasOpenOutput(w.group)
+}
+
+// unfinished tells whether a job that stops has something on its way: rows between stages, and when it is drained also outputs and dead letters.
+func (m *Machine) unfinished() bool {
+	r := m.root
+	return len(r.Exchanges) > 0 || m.draining && (len(r.Outputs) > 0 || len(r.DeadSections) > 0 || len(r.OldRuns) > 0)
+}
+
+// leftToDo tells whether a stop waits for what is on its way: workers bring it on, and one that is drained waits for them to come.
+func (m *Machine) leftToDo() bool {
+	return m.unfinished() && (m.draining || slices.ContainsFunc(m.members, func(w *member) bool { return w.assigned }))
+}
+
+func (m *Machine) hasOpenOutput(group uint32) bool {
+	return slices.ContainsFunc(m.root.Outputs, func(o *pb.Output) bool { return o.Group == group && !o.Closed })
 }
 
 // cutDue returns when the next cut may be asked for: at once at the end of input, at a stop, before the shares change, and when a worker's memory is
@@ -56,7 +77,7 @@ func (m *Machine) cuts(now time.Time) {
 				m.cut(w, now)
 			}
 		}
-	case m.stopping && !fresh && !m.anyOpen():
+	case m.stopping && !fresh && !m.anyOpen() && !m.leftToDo():
 		m.stop(now)
 	}
 }
@@ -73,7 +94,8 @@ func (m *Machine) cut(w *member, now time.Time) {
 	if p.Ended {
 		w.finals++
 	}
-	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended, Hold: m.rescale != 0}}})
+	m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Cut{Cut: &pb.Cut{Term: m.root.Term, Generation: m.group(w.group).Generation, Cut: w.open.n, Final: p.Ended, Hold: m.rescale != 0 || m.stopping,
+		Close: m.draining}}})
 }
 
 // stop ends the run as asked for: everything new is committed. What is unnamed but still above the floor costs one more commit, so that a

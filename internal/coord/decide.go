@@ -23,7 +23,7 @@ func (m *Machine) advance(now time.Time) {
 		return
 	}
 	if m.stopping && !now.Before(m.stopBy) {
-		m.finish(&End{Err: sabot.WithKind(sabot.Retry, errors.New("stopped before the last checkpoint was committed: it took too long"))}, "stop")
+		m.overdue()
 		return
 	}
 	m.startAlone(now)
@@ -39,6 +39,20 @@ func (m *Machine) advance(now time.Time) {
 	}
 	if m.end == nil {
 		m.cuts(now)
+	}
+}
+
+// overdue ends a stop that has taken too long.
+func (m *Machine) overdue() {
+	late := slices.ContainsFunc(m.members, func(w *member) bool { return w.open != nil || w.lastCut < m.stopFrom && m.anythingNew(w) })
+	switch {
+	case m.draining:
+		m.finish(&End{Err: sabot.WithKind(sabot.Retry, errors.New("stopped before all was drained: it took too long; --drain goes on with it"))}, "stop")
+	case late || m.commit != nil || !m.unfinished():
+		m.finish(&End{Err: sabot.WithKind(sabot.Retry, errors.New("stopped before the last checkpoint was committed: it took too long"))}, "stop")
+	default:
+		m.log(true, "stopped with rows on their way between stages; they are read when the job goes on")
+		m.finish(&End{}, "stop")
 	}
 }
 

@@ -58,6 +58,7 @@ type Driver struct {
 	version objstore.Version // of the last commit; used by one commit at a time
 	root    atomic.Pointer[pb.Root]
 	stop    chan struct{}
+	drain   atomic.Bool // the stop is to drain the job
 	once    sync.Once
 	arrived chan connection
 	calls   chan func(*Machine, time.Time)
@@ -121,6 +122,12 @@ func (d *Driver) StopTimeout() time.Duration { return d.opt.StopTimeout }
 // RequestStop makes Run commit one last cut, if there is anything new, and return. Any goroutine may call it, any number of times, also before
 // Run.
 func (d *Driver) RequestStop() { d.once.Do(func() { close(d.stop) }) }
+
+// RequestDrain is RequestStop, and makes Run bring what is committed to its end before: outputs and dead letters too.
+func (d *Driver) RequestDrain() {
+	d.drain.Store(true)
+	d.RequestStop()
+}
 
 // Run commits body, which checkpoint.FreshRoot or checkpoint.TakeOver has made, on top of the expected version of CURRENT, and coordinates
 // from there until the job has finished, RequestStop was heard, the context ends, or the job cannot go on. It returns the last committed root,
@@ -273,7 +280,11 @@ func (l *loop) run(ctx context.Context) error {
 		case <-stop:
 			stop = nil
 			now := l.opt.Clock.Now()
-			l.m.RequestStop(now, now.Add(l.opt.StopTimeout))
+			if l.drain.Load() {
+				l.m.RequestDrain(now, now.Add(l.opt.StopTimeout))
+			} else {
+				l.m.RequestStop(now, now.Add(l.opt.StopTimeout))
+			}
 		case <-ctx.Done():
 			disarm()
 			return context.Cause(ctx)

@@ -53,6 +53,7 @@ type Machine struct {
 	commit    *commitInFlight
 
 	stopping bool
+	draining bool // and what is committed is brought to its end: another graph may follow
 	stopBy   time.Time
 	stopFrom uint64 // number of the first of the last cuts
 
@@ -215,7 +216,14 @@ func (m *Machine) Tick(now time.Time) {
 	m.advance(now)
 }
 
-// RequestStop asks for one last cut, if there is anything new, and then the end; at the deadline it ends as things are.
+// RequestDrain is RequestStop, and has all outputs closed and published before the end, so that a job of another graph can go on.
+func (m *Machine) RequestDrain(now, deadline time.Time) {
+	m.draining = m.end == nil && !m.stopping
+	m.RequestStop(now, deadline)
+}
+
+// RequestStop asks for one last cut, if there is anything new, for more until what the groups have sent each other is read, and then the end; at the
+// deadline it ends as things are. The sources hold behind the last cut.
 func (m *Machine) RequestStop(now, deadline time.Time) {
 	if m.end != nil || m.stopping {
 		return
@@ -259,7 +267,7 @@ func (m *Machine) Next(now time.Time) time.Time {
 			until(m.backBy)
 		}
 	}
-	if len(m.reports) > 0 || len(m.raise) > 0 || m.pinsDue() || m.stopping && !m.anyOpen() && len(m.pins.copying) == 0 {
+	if len(m.reports) > 0 || len(m.raise) > 0 || m.pinsDue() || m.stopping && !m.anyOpen() && !m.leftToDo() && len(m.pins.copying) == 0 {
 		t := m.lastCommit.Add(m.set.CommitGap)
 		if len(m.reports) > 0 && len(m.raise) == 0 && !m.pinsDue() && m.anyOthersOpen() {
 			t = later(t, m.firstCame.Add(m.hold()))

@@ -48,11 +48,12 @@ func (m *Machine) PinClone(of, id, job string, now time.Time) error {
 	return m.wantPin(pinRequest{kind: pb.PinKind_CLONE, id: id, name: job, of: of}, now)
 }
 
-// StopWithSavepoint is RequestStop, and makes a savepoint of the root that it ends with.
-func (m *Machine) StopWithSavepoint(id, name string, now, deadline time.Time) error {
+// StopWithSavepoint is RequestStop, or RequestDrain, and makes a savepoint of the root that it ends with.
+func (m *Machine) StopWithSavepoint(id, name string, drain bool, now, deadline time.Time) error {
 	if err := m.wantPin(pinRequest{kind: pb.PinKind_SAVEPOINT, id: id, name: name, last: true}, now); err != nil {
 		return err
 	}
+	m.draining = drain
 	m.RequestStop(now, deadline)
 	return nil
 }

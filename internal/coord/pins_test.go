@@ -111,7 +111,7 @@ func TestMachineStopsWithSavepoint(t *testing.T) {
 	r.register()
 	r.progress(&pb.Progress{Rows: 10})
 	r.log = nil
-	if err := r.m.StopWithSavepoint("s1", "last", r.now, r.now.Add(time.Minute)); err != nil {
+	if err := r.m.StopWithSavepoint("s1", "last", false, r.now, r.now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	r.act(true)

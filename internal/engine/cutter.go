@@ -26,8 +26,12 @@ type cutParts struct {
 	parts []*part
 }
 
-// newCutter returns a cutter; lanes and wakes are set before the lanes run.
-func newCutter() *cutter { return &cutter{complete: make(chan cutParts, 1)} }
+// newCutter returns a cutter, whose sources may hold from the beginning; lanes and wakes are set before the lanes run.
+func newCutter(hold bool) *cutter {
+	c := &cutter{complete: make(chan cutParts, 1)}
+	c.hold.Store(hold)
+	return c
+}
 
 // ask makes the source lanes send barrier n, and give nothing behind it if they are to hold.
 func (c *cutter) ask(n exchange.Cut, hold bool) {

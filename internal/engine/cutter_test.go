@@ -5,7 +5,7 @@ import "testing"
 // TestSourcesHoldForOneCoordinator: a coordinator that dies in a change of partitions leaves sources that hold; the next one knows nothing of it, and sees
 // nothing new that it would ask a cut for.
 func TestSourcesHoldForOneCoordinator(t *testing.T) {
-	c := newCutter()
+	c := newCutter(false)
 	c.lanes = 1
 	for _, step := range []struct {
 		name  string

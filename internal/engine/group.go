@@ -33,6 +33,7 @@ type group struct {
 	readers    []*exchangeReader
 	drained    []position   // how far the partitions have read, where the readers have ended
 	unsent     atomic.Int64 // bytes that wait for a cut to go to other groups
+	closing    atomic.Bool  // the cut that is asked for closes all outputs
 	cutting    atomic.Bool  // a cut is asked for, and its report is not filed yet
 	cuts       *cutter
 	room       room
@@ -58,7 +59,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	}
 	g := &group{w: w, id: id, ledger: checkpoint.NewLedger(root, id), run: root.Run, finished: root.Ended, startRows: rowsBefore(root), ownRows: rowsOfGroup(root, id),
 		roots: make(chan *pb.Root, 1), again: make(chan uint64, 1), failed: make(chan error, 1), cancel: cancel}
-	g.cuts, g.progress, g.stage.w = newCutter(), newProgress(w.nudge), w
+	g.cuts, g.progress, g.stage.w = newCutter(w.cfg.Hold), newProgress(w.nudge), w
 	g.room.memory = w.memory
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
@@ -172,6 +173,7 @@ func (g *group) cut(c *pb.Cut) {
 	}
 	g.progress.fresh.Store(false)
 	g.stage.next(Align)
+	g.closing.Store(c.Close)
 	g.cuts.ask(exchange.Cut(c.Cut), c.Hold)
 }
 

@@ -65,9 +65,9 @@ func newOutputs(root *pb.Root, group uint32, sinks map[string]sabot.Sink, cache 
 	return o
 }
 
-// report packs the sections of a cut, and says which outputs they open and which close: at a size, an age, the end of input, or when no lane
-// of this group writes to that place any more.
-func (o *outputs) report(r *pb.Report, p *packs, parts []*encoded, now time.Time) {
+// report packs the sections of a cut, and says which outputs they open and which close: at a size, an age, the end of input, when no lane
+// of this group writes to that place any more, or all of them.
+func (o *outputs) report(r *pb.Report, p *packs, parts []*encoded, now time.Time, closing bool) {
 	said := map[outputPlace]*pb.ReportOutput{}
 	live := map[outputPlace]bool{}
 	for _, e := range parts {
@@ -93,7 +93,7 @@ func (o *outputs) report(r *pb.Report, p *packs, parts []*encoded, now time.Time
 		}
 	}
 	for at, x := range o.open {
-		if !o.due(at, x, now) && !r.Ended && live[at] {
+		if !closing && !o.due(at, x, now) && !r.Ended && live[at] {
 			continue
 		}
 		if said[at] == nil {

@@ -86,7 +86,7 @@ func (g *group) commit(ctx context.Context, c cutParts) error {
 		x.Group, x.Cut = g.id, r.Cut
 		r.Exchanges = append(r.Exchanges, x.Exchange)
 	}
-	g.outputs.report(r, p, parts, g.w.cfg.Clock.Now())
+	g.outputs.report(r, p, parts, g.w.cfg.Clock.Now(), g.closing.Load())
 	g.publisher.report(r)
 	g.compactor.report(r, p)
 	r.Objects = append(p.objs, r.Objects...)

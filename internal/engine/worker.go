@@ -43,6 +43,7 @@ type Config struct {
 	FailOnBad   bool // stop at the first dead letter
 	// Memory is how many bytes of keyed state, with its indexes, are in memory; what is not used is read back when it is. 0: no bound.
 	Memory int64
+	Hold   bool // the sources give nothing until a cut lets them
 	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
 	Observe func(CutStage, time.Duration)
 	// Trouble tells what is wrong with the bucket, and for how long; empty: nothing. May be nil.
@@ -283,6 +284,7 @@ func (w *Worker) goOn(ctx context.Context, root *pb.Root, id uint32) error {
 	}
 	w.cfg.Log.Info("going on under another coordinator", "group", id, "term", root.Term)
 	g.committed(root)
+	g.cuts.hold.Store(w.cfg.Hold) // the coordinator before may have held the sources for what it did not bring to its end
 	g.cuts.leaveAlone(false)
 	return nil
 }

@@ -65,6 +65,9 @@ func describe(t reflect.Type, h *uint32, depth int) error {
 	return fmt.Errorf("%s is neither scalar, struct, slice nor pointer", t)
 }
 
+// Shape returns the hash of the type's field names and kinds.
+func (c *Codec) Shape() uint32 { return c.sign }
+
 // Append appends the bytes of a value of the codec's type.
 func (c *Codec) Append(dst []byte, v reflect.Value) []byte {
 	return appendValue(binary.BigEndian.AppendUint32(dst, c.sign), v)

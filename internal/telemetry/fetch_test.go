@@ -13,7 +13,7 @@ import (
 
 // Names are for ever, and each shows its own number.
 func TestFetchNamesStay(t *testing.T) {
-	p := New("job", clock.Real(), func() State { return State{Workers: -1} }, func() error { return nil })
+	p := New("job", clock.Real(), func() State { return State{} }, func() error { return nil })
 	p.ShowFetch(func() fetch.Stats {
 		return fetch.Stats{Gets: 1, Failed: 2, BytesFetched: 3, BytesAsked: 4, Hits: 5, Misses: 6, Corrupt: 7, Shared: 8, Whole: 9, Waits: 10, Throttled: 11,
 			Dropped: 12, Put: 13, Evicted: 14, WriteFailed: 15, InFlight: 16, Pages: 17}

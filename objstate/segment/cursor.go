@@ -11,15 +11,16 @@ type Cursor struct {
 	run      []byte
 	first    int64 // offset of run in the segment
 	bytes    int64 // of a run
+	want     Schema
 	dec      Decoder
 	rows     *Rows
 	i        int
 }
 
-// Cursor returns a cursor over [lo,hi) that reads about so many bytes at a time.
-func (r *Reader) Cursor(lo, hi uint64, runBytes int64) *Cursor {
+// Cursor returns a cursor over [lo,hi) that reads about so many bytes at a time. Its rows have the columns of want, see Project.
+func (r *Reader) Cursor(want Schema, lo, hi uint64, runBytes int64) *Cursor {
 	from, to := r.within(lo, hi)
-	return &Cursor{r: r, lo: lo, hi: hi, from: from, to: to, bytes: runBytes}
+	return &Cursor{r: r, lo: lo, hi: hi, from: from, to: to, bytes: runBytes, want: want}
 }
 
 // Next moves to the next row; it is false behind the last one.
@@ -56,8 +57,8 @@ func (c *Cursor) block() error {
 		return err
 	}
 	c.from++
-	c.rows = rows.clip(c.lo, c.hi)
-	return nil
+	c.rows, err = Project(rows.clip(c.lo, c.hi), c.r.schema, c.want)
+	return err
 }
 
 // Row returns the current row, as row i of rows. It is valid until the next call of Next.

@@ -35,7 +35,7 @@ func versions(t *testing.T, r *rand.Rand, n int) (cursors []*Cursor, want map[st
 		}
 		lo := uint64(r.IntN(200)) << 24
 		hi := lo + uint64(r.IntN(200))<<24
-		cursors = append(cursors, seg.Cursor(lo, hi, int64(1+r.IntN(2000))))
+		cursors = append(cursors, seg.Cursor(allTypes, lo, hi, int64(1+r.IntN(2000))))
 		told := lines(rows, nil)
 		for i := range rows.Len() {
 			if h := uint64(hash32(rows.Key(i))); h >= lo && h < hi {

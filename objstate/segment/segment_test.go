@@ -306,5 +306,13 @@ func FuzzReader(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	f.Fuzz(func(_ *testing.T, b []byte) { _ = readAll(b) }) // whatever the bytes: no panic
+	f.Fuzz(func(_ *testing.T, b []byte) { // whatever the bytes: no panic
+		_ = readAll(b)
+		if r, err := OpenBytes(b); err == nil { // nor for a reader that wants some columns
+			_ = r.Scan(0, 1<<32, func(rows *Rows) error {
+				_, err := Project(rows, r.Schema(), allTypes[2:])
+				return err
+			})
+		}
+	})
 }

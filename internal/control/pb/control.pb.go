@@ -417,11 +417,12 @@ func (x *WorkerStatus) GetLoadUs() int64 {
 	return 0
 }
 
-// With an id and a name the checkpoint that the job ends with is kept as a savepoint.
+// With an id and a name the checkpoint that the job ends with is kept as a savepoint. With drain all outputs are closed and published before.
 type StopRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	SavepointId   string                 `protobuf:"bytes,1,opt,name=savepoint_id,json=savepointId,proto3" json:"savepoint_id,omitempty"`
 	SavepointName string                 `protobuf:"bytes,2,opt,name=savepoint_name,json=savepointName,proto3" json:"savepoint_name,omitempty"`
+	Drain         bool                   `protobuf:"varint,4,opt,name=drain,proto3" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,6 +469,13 @@ func (x *StopRequest) GetSavepointName() string {
 		return x.SavepointName
 	}
 	return ""
+}
+
+func (x *StopRequest) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
 }
 
 type StopReply struct {
@@ -972,10 +980,11 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\aopen_us\x18\t \x01(\x03R\x06openUs\x12-\n" +
 	"\x04load\x18\n" +
 	" \x01(\v2\x19.sabot.checkpoint.v1.LoadR\x04load\x12\x17\n" +
-	"\aload_us\x18\v \x01(\x03R\x06loadUs\"W\n" +
+	"\aload_us\x18\v \x01(\x03R\x06loadUs\"m\n" +
 	"\vStopRequest\x12!\n" +
 	"\fsavepoint_id\x18\x01 \x01(\tR\vsavepointId\x12%\n" +
-	"\x0esavepoint_name\x18\x02 \x01(\tR\rsavepointName\"\v\n" +
+	"\x0esavepoint_name\x18\x02 \x01(\tR\rsavepointName\x12\x14\n" +
+	"\x05drain\x18\x04 \x01(\bR\x05drain\"\v\n" +
 	"\tStopReply\"&\n" +
 	"\fDrainRequest\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\"\f\n" +
