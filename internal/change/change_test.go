@@ -141,7 +141,7 @@ func TestDecide(t *testing.T) {
 			w.root.OldRuns = []string{"run-0"}
 			w.now.Plan.Nodes[5].Sink.Identity = "elsewhere"
 		}, Drain, []string{`drain first: "out": outputs of an earlier run wait to be removed, and rows to be published to there before it goes to elsewhere`}},
-		"a value with a TTL": {func(w *world) { processes(w, values("n"), values("n", "n.used")) }, Refused, []string{`refused: "w1", value n: ` + refusedTTL}},
+		"a value with a TTL":     {func(w *world) { processes(w, values("n"), values("n", "n.used")) }, Refused, []string{`refused: "w1", value n: ` + refusedTTL}},
 		"a TTL of another clock": {func(w *world) { processes(w, values("n", "n.used"), values("n", "n.used.clock")) }, Refused, []string{`refused: "w1", value n: ` + refusedTTL}},
 		"a new value with a TTL": {func(w *world) { processes(w, values("n"), values("n", "m", "m.used")) }, New,
 			[]string{`new: "w1", value m: it is empty for every key`}},
