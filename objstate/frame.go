@@ -81,3 +81,9 @@ func (f *Frame) Row(hash uint64, key, suffix []byte, at int64, op segment.Op, va
 
 // Table adds what has changed in a table since the last barrier, with a suffix behind each key and the time that chooses the bucket.
 func (f *Frame) Table(t *Table, suffix []byte, at int64) { t.freeze(f, suffix, at) }
+
+// Marks takes note of the slots of a table without rows that something has changed that hangs on them: it is in this cut.
+func (f *Frame) Marks(t *Table) {
+	t.Settle(f.committed)
+	t.file(f.cut)
+}

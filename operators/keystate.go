@@ -115,12 +115,12 @@ func (p *process) Memory() objstate.Usage {
 
 // Shrink implements objstate.Managed.
 func (p *process) Shrink(bytes int64) (slots int) {
-	if !p.keys.Partial() {
-		p.keys.Part()
+	n := p.keys.Len()
+	if len(p.parts) == 0 || n == 0 {
 		return 0
 	}
-	n := p.keys.Len()
-	if n == 0 {
+	if !p.keys.Partial() {
+		p.keys.Part()
 		return 0
 	}
 	p.slot = objstate.NoSlot

@@ -92,7 +92,12 @@ func (e *entries) expand(own []byte) (hash uint64, key, suffix []byte) {
 }
 
 // Freeze implements objstate.Part.
-func (e *entries) Freeze(f *objstate.Frame) { f.Table(e.t, nil, 0) }
+func (e *entries) Freeze(f *objstate.Frame) {
+	f.Table(e.t, nil, 0)
+	if len(e.p.schema) == 0 && e == e.p.maps[0] { // the keys have no rows of their own
+		f.Marks(e.p.keys)
+	}
+}
 
 // Load implements objstate.Part.
 func (e *entries) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {

@@ -95,7 +95,9 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 	if p.handler, err = fn.Open(cfg.In, names, host{p}); err != nil {
 		return nil, err
 	}
-	p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p))) // without values it has no rows
+	if len(p.schema) > 0 {
+		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p)))
+	}
 	return p, nil
 }
 
