@@ -58,3 +58,22 @@ func mod(t sabot.Micros, width int64) sabot.Micros {
 	}
 	return m
 }
+
+// Cluster is time buckets that overlap: those of one partition do not, those of several may, and those of one that was united from several. A key may
+// have rows in more than one of them, so they are read together.
+type Cluster struct {
+	Interval // from the first to the last
+	Buckets  []Interval
+}
+
+// Clusters returns buckets, which ascend, by their overlaps.
+func Clusters(buckets []Interval) (out []Cluster) {
+	for _, b := range buckets {
+		if n := len(out); n == 0 || b.Lo >= out[n-1].Hi {
+			out = append(out, Cluster{Interval: b})
+		}
+		last := &out[len(out)-1]
+		last.Hi, last.Buckets = max(last.Hi, b.Hi), append(last.Buckets, b)
+	}
+	return out
+}

@@ -52,7 +52,8 @@ type level struct {
 // open is a segment whose index is in memory.
 type open struct {
 	*segment.Reader
-	filter segment.Filter // nil: none, or too large to keep
+	filter segment.Filter        // nil: none, or too large to keep
+	file   objstore.ObjectReader // nil: it is not open
 }
 
 // levels returns the part's references as of the last root, oldest first in each partition, with their segments open. It reads the indexes of those
@@ -77,9 +78,17 @@ func (s *Store) levels(p *part) ([]level, error) {
 	if err := s.openAll(p, fresh, segs); err != nil {
 		return nil, err
 	}
+	old := p.levels
 	p.levels = make([]level, len(refs))
+	kept := map[*open]bool{}
 	for i, r := range refs {
 		p.levels[i] = level{r, segs[segmentAt{r.Object, r.Offset}]}
+		kept[p.levels[i].seg] = true
+	}
+	for _, l := range old {
+		if !kept[l.seg] {
+			s.shut(l.seg)
+		}
 	}
 	p.version = now.Version
 	err := s.keepFilters(p)
@@ -278,22 +287,95 @@ func (s *Store) lookup(p *part, wants []Want, at sabot.Micros) error {
 	if len(needs) == 0 {
 		return nil
 	}
-	data, err := s.o.Fetch(spans)
-	if err != nil {
-		return err
+	if s.o.Open != nil {
+		return s.readEach(p, levels, wants)
 	}
-	for k, n := range needs {
-		l := &levels[n.level]
-		rows, err := p.block.Decode(l.seg.Reader, n.block, data[k])
-		if err == nil {
-			rows, err = project(rows, l.seg.Schema(), p.Schema)
+	for from := 0; from < len(needs); {
+		to, total := from, int64(0)
+		for to < len(needs) && (to == from || total+spans[to].N <= lookupBytes) {
+			total += spans[to].N
+			to++
 		}
+		data, err := s.o.Fetch(spans[from:to])
 		if err != nil {
-			return fmt.Errorf("segment of %s at %d: %w", l.Object, l.Offset, err)
+			return err
 		}
-		for j := n.from; j < n.to; j++ {
-			p.found(&wants[j], rows)
+		for k, n := range needs[from:to] {
+			if err := s.foundIn(p, &levels[n.level], n, wants, data[k]); err != nil {
+				return err
+			}
 		}
+		from = to
+	}
+	return nil
+}
+
+// lookupBytes is how much of blocks is in memory at a time while keys are looked up.
+const lookupBytes = 16 << 20
+
+// readEach reads the needed blocks one by one from files that stay open.
+func (s *Store) readEach(p *part, levels []level, wants []Want) error {
+	for _, n := range s.needs {
+		l := &levels[n.level]
+		b := l.seg.Blocks()[n.block]
+		f, err := s.file(l)
+		if err != nil {
+			return err
+		}
+		s.buf = slices.Grow(s.buf[:0], int(b.Length()))[:b.Length()]
+		if _, err := f.ReadAt(s.buf, l.Offset+b.Offset); err != nil {
+			return fmt.Errorf("read %s at %d: %w", l.Object, l.Offset+b.Offset, err)
+		}
+		if err := s.foundIn(p, l, n, wants, s.buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostFiles bounds how many files of one store are open.
+const mostFiles = 256
+
+// file returns a level's object, open.
+func (s *Store) file(l *level) (objstore.ObjectReader, error) {
+	if l.seg.file != nil {
+		return l.seg.file, nil
+	}
+	if s.files >= mostFiles {
+		for _, p := range s.parts {
+			for _, other := range p.levels {
+				s.shut(other.seg)
+			}
+		}
+	}
+	f, err := s.o.Open(l.Object)
+	if err == nil {
+		l.seg.file = f
+		s.files++
+	}
+	return f, err
+}
+
+// shut closes a segment's file.
+func (s *Store) shut(o *open) {
+	if o.file != nil {
+		_ = o.file.Close() // nothing was written
+		o.file = nil
+		s.files--
+	}
+}
+
+// foundIn applies what a block has of wanted keys.
+func (s *Store) foundIn(p *part, l *level, n need, wants []Want, block []byte) error {
+	rows, err := p.block.Decode(l.seg.Reader, n.block, block)
+	if err == nil {
+		rows, err = project(rows, l.seg.Schema(), p.Schema)
+	}
+	if err != nil {
+		return fmt.Errorf("segment of %s at %d: %w", l.Object, l.Offset, err)
+	}
+	for j := n.from; j < n.to; j++ {
+		p.found(&wants[j], rows)
 	}
 	return nil
 }

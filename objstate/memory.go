@@ -51,26 +51,23 @@ func (u Usage) Add(v Usage) Usage { return Usage{u.Held + v.Held, u.Live + v.Liv
 // share is one store's part of a Memory.
 type share struct{ used, busy int64 }
 
-// Manage makes the store keep what m holds within its memory.
-func (s *Store) Manage(m Managed) {
-	if s.o.Memory != nil {
-		s.managed = append(s.managed, m)
-	}
-}
+// Manage makes the store keep what m holds within its memory, and tell it what is committed.
+func (s *Store) Manage(m Managed) { s.managed = append(s.managed, m) }
 
 // Trim drops what has not been used lately when there is too much in memory. The lane calls it between batches.
 func (s *Store) Trim() {
-	if len(s.managed) == 0 {
-		return
-	}
-	committed := ^uint64(0)
 	if s.o.Committed != nil {
-		committed = s.o.Committed()
+		committed := s.o.Committed()
+		for _, m := range s.managed {
+			m.Settle(committed)
+		}
+	}
+	if len(s.managed) == 0 || s.o.Memory == nil {
+		return
 	}
 	all := make([]Usage, len(s.managed))
 	total := Usage{Held: s.indexBytes()}
 	for i, m := range s.managed {
-		m.Settle(committed)
 		all[i] = m.Memory()
 		total = total.Add(all[i])
 	}
@@ -97,8 +94,13 @@ func (s *Store) tell(now share) {
 	s.share = now
 }
 
-// Close gives the store's memory back.
+// Close closes what the store has open, and gives its memory back.
 func (s *Store) Close() {
+	for _, p := range s.parts {
+		for _, l := range p.levels {
+			s.shut(l.seg)
+		}
+	}
 	if s.o.Memory != nil {
 		s.tell(share{})
 	}
@@ -112,16 +114,16 @@ func (o Options) filterBytes() int64 {
 	return o.Memory.limit / 16
 }
 
-// Whole returns up to how many bytes of segments are read whole, so that nothing has to be looked up.
+// Whole returns up to how many bytes of segments are read whole, so that nothing has to be looked up: as much as does not hold up a start.
 func (s *Store) Whole() int64 {
 	if s.o.Memory == nil {
-		return 1 << 62
+		return wholeBytes
 	}
 	return min(wholeBytes, s.o.Memory.limit/32)
 }
 
 // wholeBytes is the most that a lane reads whole of a table, or of one of its buckets.
-const wholeBytes = 64 << 20
+const wholeBytes = 16 << 20
 
 func (s *Store) indexBytes() (n int64) {
 	for _, p := range s.parts {

@@ -150,5 +150,8 @@ func (t *Table) DropHollow(slot uint32) {
 	}
 }
 
+// Idle tells whether a slot has nothing that is not in segments.
+func (t *Table) Idle(slot uint32) bool { return t.flags[slot]&(flagBusy|flagHollow) == 0 }
+
 // IsHollow tells whether what segments have of a slot is not in memory.
 func (t *Table) IsHollow(slot uint32) bool { return t.flags[slot]&flagHollow != 0 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 // Ref is a reference to a segment, within its clip.
@@ -44,7 +45,9 @@ type Options struct {
 	Refs      func() Snapshot // what is committed; asked whenever segments are read
 	Committed func() uint64   // number of the last cut that is; nil: whatever was frozen is committed by the next Freeze
 	Fetch     Fetch
-	Memory    *Memory // nil: without bounds
+	// Open opens an object for small reads, where these are cheap; nil: they are not, and go to Fetch, many at a time.
+	Open   func(object string) (objstore.ObjectReader, error)
+	Memory *Memory // nil: without bounds
 }
 
 // Snapshot is what one root has.
@@ -79,6 +82,8 @@ type Store struct {
 	share   share
 	needs   []need // scratch
 	spans   []Span
+	buf     []byte
+	files   int // that are open
 	stats   Stats
 }
 

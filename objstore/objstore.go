@@ -3,6 +3,7 @@ package objstore
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"time"
 )
@@ -65,14 +66,32 @@ type Locker interface {
 }
 
 // LockerOf returns the Locker that b is, or that it wraps; nil when there is none.
-func LockerOf(b Bucket) Locker {
+func LockerOf(b Bucket) Locker { return as[Locker](b) }
+
+// Opener is implemented by buckets whose objects can be opened for many small reads, each of which then costs much less than a GetRange (the file
+// bucket). The object must be one that is never replaced.
+type Opener interface {
+	OpenObject(ctx context.Context, key string) (ObjectReader, error)
+}
+
+// ObjectReader reads an object that is open. Any goroutine may read; it is closed once.
+type ObjectReader interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// OpenerOf returns the Opener that b is, or that it wraps; nil when there is none.
+func OpenerOf(b Bucket) Opener { return as[Opener](b) }
+
+// as returns what b implements besides, or what it wraps does; the zero value when nothing does.
+func as[T any](b Bucket) (none T) {
 	for {
-		if l, ok := b.(Locker); ok {
-			return l
+		if x, ok := b.(T); ok {
+			return x
 		}
 		w, ok := b.(interface{ Unwrap() Bucket })
 		if !ok {
-			return nil
+			return none
 		}
 		b = w.Unwrap()
 	}

@@ -32,8 +32,7 @@ func (p *process) ready() {
 	}
 	for _, s := range []*timerState{p.event, p.proc} {
 		if s != nil {
-			s.handle.Touch()
-			s.handle.Load()
+			s.ready()
 		}
 	}
 	p.store.Manage(p)
@@ -102,7 +101,25 @@ func (p *process) fillOne(slot uint32) {
 }
 
 // Settle implements objstate.Managed.
-func (p *process) Settle(committed uint64) { p.keys.Settle(committed) }
+func (p *process) Settle(committed uint64) {
+	p.keys.Settle(committed)
+	if committed == p.settled {
+		return
+	}
+	p.settled = committed
+	p.vacated = slices.DeleteFunc(p.vacated, func(slot uint32) bool {
+		if !p.keys.InUse(slot) || p.holds[slot] > 0 {
+			return true // it has gone, or has come back
+		}
+		if !p.keys.Idle(slot) {
+			return false
+		}
+		if p.keys.Drop(slot); p.slot == slot {
+			p.slot = objstate.NoSlot
+		}
+		return true
+	})
+}
 
 // Memory implements objstate.Managed.
 func (p *process) Memory() objstate.Usage {

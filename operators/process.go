@@ -33,6 +33,8 @@ type process struct {
 	parts   []objstate.Handle // of values and maps, which are in memory for a key together or not at all
 	isReady bool
 	slots   []uint32 // of the rows of a batch
+	vacated []uint32 // of keys that hold nothing, and are in memory all the same; a slot may come more than once
+	settled uint64   // cut up to which they have been looked at
 	wants   []objstate.Want
 	event   *timerState
 	proc    *timerState
@@ -234,6 +236,7 @@ func (p *process) overdue(out Collector) error {
 
 // fireAll calls the timers that are due, also those that they set themselves.
 func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
+	s.reach(w)
 	for {
 		t, stored, ok := s.set.Pop(w)
 		if !ok {
@@ -268,6 +271,7 @@ func (p *process) fireAll(s *timerState, w sabot.Micros, out Collector) error {
 
 // dropAll drops the timers of processing time and returns how many there were.
 func (p *process) dropAll() (n int) {
+	p.proc.reach(sabot.MaxMicros)
 	for {
 		t, stored, ok := p.proc.set.Pop(sabot.MaxMicros)
 		if !ok {
@@ -293,7 +297,9 @@ func (p *process) vacate(slot uint32) {
 	if p.keys.IsHollow(slot) {
 		p.keys.DropHollow(slot) // nothing in memory refers to it
 	} else {
-		p.keys.Delete(slot)
+		if p.keys.Delete(slot); p.keys.InUse(slot) { // until it is known that no segment shows it
+			p.vacated = append(p.vacated, slot)
+		}
 	}
 	if p.slot == slot {
 		p.slot = objstate.NoSlot
@@ -305,8 +311,8 @@ func (p *process) NextTick() (sabot.Micros, bool) {
 	if p.proc == nil || !p.proc.loaded {
 		return 0, p.proc != nil // what was stored is not known yet: look at once
 	}
-	at, ok := p.proc.set.Next()
-	if at == sabot.MaxMicros {
+	at, ok := p.proc.next()
+	if at >= sabot.MaxMicros-1 {
 		return 0, false // it is dropped at the end of input
 	}
 	return at + 1, ok

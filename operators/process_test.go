@@ -82,6 +82,11 @@ func (p *processRun) open() {
 	p.op = newTimedProcessOp(p.feed.t, p.fn, p.feed, p.disk, func() time.Time { return sabot.Micros(p.clock).Time() }).(*process)
 }
 
+// asleep tells whether some timers are in segments only, and perhaps keys that have nothing else.
+func (p *processRun) asleep() bool {
+	return p.op.event != nil && len(p.op.event.stored) > 0 || p.op.proc != nil && len(p.op.proc.stored) > 0
+}
+
 func (p *processRun) rows() []plainRow {
 	rows := make([]plainRow, p.r.IntN(12))
 	for i := range rows {
@@ -131,7 +136,10 @@ func (p *processRun) tick(name string) {
 	t.Helper()
 	p.clock = max(p.clock+p.r.Int64N(5)*p.unit, p.at)
 	at, ok := p.op.NextTick()
-	if want, some := p.model.next(); p.op.proc.loaded && (ok != some || ok && int64(at) != want) {
+	want, some := p.model.next()
+	exact := ok == some && (!ok || int64(at) == want)
+	early := len(p.op.proc.stored) > 0 && (!some || ok && int64(at) <= want) // of a bucket it is known only that it is there
+	if p.op.proc.loaded && !exact && !early {
 		t.Fatalf("%s: NextTick is %d %v, want %d %v", name, at, ok, want, some)
 	}
 	if now := sabot.Micros(p.clock); ok && at <= now {
@@ -158,7 +166,7 @@ func (p *processRun) both(name string, op func(Collector) error, step func(*proc
 	same(t, name+": dead rows", lines(got.dead, false), lines(want.dead, false))
 	same(t, name+": failed timers", p.readable(got.deadKeys), died)
 	same(t, name+": output", byKey(got.rows), byKey(want.rows))
-	if got, want := p.op.keys.Len(), len(p.model.keys); got != want && p.disk.memory == nil { // else some are in segments only
+	if got, want := p.op.keys.Len(), len(p.model.keys); got != want && p.disk.memory == nil && !p.asleep() { // else some are in segments only
 		t.Fatalf("%s: %d keys are kept, want %d", name, got, want)
 	}
 	if p.feed.open != 0 {

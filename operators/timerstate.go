@@ -2,6 +2,7 @@ package operators
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/objstate"
@@ -9,14 +10,46 @@ import (
 	"github.com/sabot-stream/sabot/timers"
 )
 
-// timerState is one clock's timers as a part of the lane's state.
+// timerState is one clock's timers as a part of the lane's state. Those that were stored come into memory when their time has come, or one of them is
+// cancelled.
 type timerState struct {
 	p      *process
 	handle objstate.Handle
 	set    *timers.Set
-	loaded bool
+	stored []objstate.Cluster // that are not in memory, ascending
+	loaded bool               // of processing time: what is stored is known
 	gone   []frozenTimer
 	log    []timerChange
+}
+
+func (s *timerState) ready() {
+	if s.handle.Touch() {
+		s.stored = objstate.Clusters(s.handle.Buckets())
+	}
+}
+
+// reach has the stored timers in memory that may be set for a time before w, or for w.
+func (s *timerState) reach(w sabot.Micros) {
+	for len(s.stored) > 0 && s.stored[0].Lo <= w {
+		s.open(0)
+	}
+}
+
+// open brings a cluster of stored timers into memory. A timer that the call at hand has set may turn out to have been set before.
+func (s *timerState) open(i int) {
+	c := s.stored[i]
+	s.stored = slices.Delete(s.stored, i, i+1)
+	s.handle.Load(c.Buckets...)
+	s.log = slices.DeleteFunc(s.log, func(l timerChange) bool { return l.added && c.Contains(timerTime(l.t.At)) && s.set.Stored(l.t) })
+}
+
+// next returns when something may be due; ok is false when there is nothing.
+func (s *timerState) next() (at sabot.Micros, ok bool) {
+	at, ok = s.set.Next()
+	if len(s.stored) > 0 && (!ok || s.stored[0].Lo < at) {
+		return s.stored[0].Lo, true
+	}
+	return at, ok
 }
 
 type timerChange struct {
@@ -90,6 +123,9 @@ func (c *timerCell) Set(at sabot.Micros) {
 
 // Cancel implements sabot.TimerCell.
 func (c *timerCell) Cancel(at sabot.Micros) {
+	if i := slices.IndexFunc(c.s.stored, func(x objstate.Cluster) bool { return x.Contains(timerTime(at)) }); i >= 0 {
+		c.s.open(i)
+	}
 	c.s.remove(timers.Timer{At: at, Slot: c.s.p.slot, ID: c.id}, true)
 }
 

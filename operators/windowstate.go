@@ -10,26 +10,21 @@ import (
 	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
-// storedBucket is time buckets of windows in segments that overlap: those of several partitions may, and those of one that was united from several.
-// Their windows come into memory when a row or the watermark wants them: all of them together, or, when that is too much, key by key.
+// storedBucket is windows in segments. They come into memory when a row or the watermark wants them: all of them together, or, when that is too much,
+// key by key.
 type storedBucket struct {
-	objstate.Interval // from the first to the last
-	parts             []objstate.Interval
-	opened            bool
-	partial           bool
-	ends              []int64 // of its windows that the watermark has not reached, ascending; of partial ones
+	objstate.Cluster
+	opened  bool
+	partial bool
+	ends    []int64 // of its windows that the watermark has not reached, ascending; of partial ones
 }
 
 func (w *window) ready() {
 	if !w.state.Touch() {
 		return
 	}
-	for _, b := range w.state.Buckets() {
-		if n := len(w.stored); n == 0 || b.Lo >= w.stored[n-1].Hi {
-			w.stored = append(w.stored, &storedBucket{Interval: b})
-		}
-		last := w.stored[len(w.stored)-1]
-		last.Hi, last.parts = max(last.Hi, b.Hi), append(last.parts, b)
+	for _, c := range objstate.Clusters(w.state.Buckets()) {
+		w.stored = append(w.stored, &storedBucket{Cluster: c})
 	}
 	w.manage()
 }
@@ -88,14 +83,14 @@ func (w *window) openBucket(b *storedBucket) {
 	}
 	b.opened = true
 	total := int64(0)
-	for _, i := range b.parts {
+	for _, i := range b.Buckets {
 		total += w.state.Stored(i)
 	}
 	if b.partial = total > w.whole; b.partial {
 		b.ends = w.endsOf(b)
 		return
 	}
-	w.state.Load(b.parts...)
+	w.state.Load(b.Buckets...)
 }
 
 // fewWindows is up to how many windows of a bucket are taken to be there without looking.
@@ -116,7 +111,7 @@ func (w *window) endsOf(b *storedBucket) (ends []int64) {
 		return ends
 	}
 	there := map[int64]bool{}
-	for _, i := range b.parts {
+	for _, i := range b.Buckets {
 		_ = w.state.Scan(i.Lo, func(_ uint64, _, suffix []byte, _ *segment.Rows, _ int) error { // it fails as the function does
 			if end := int64(endOf(suffix)); end > kept {
 				there[end] = true

@@ -55,10 +55,13 @@ const stateShare = 0.5
 // stateMemory returns how many bytes of keyed state a worker keeps; 0: there is no bound.
 func (o Options) stateMemory() int64 { return int64(stateShare * float64(o.Memory)) }
 
+// heapShare is what the Go runtime may take of it, where it can; the rest is for the program itself, and for what the garbage collector is late for.
+const heapShare = 0.85
+
 // boundMemory makes the process keep to the memory that the options allow, unless GOMEMLIMIT says otherwise.
 func (o Options) boundMemory() {
 	if o.Memory > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(o.Memory)
+		debug.SetMemoryLimit(int64(heapShare * float64(o.Memory)))
 	}
 }
 

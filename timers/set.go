@@ -120,5 +120,11 @@ func (s *Set) Changes(put func(Timer)) {
 	s.dirty = s.dirty[:0]
 }
 
+// Stored tells whether a timer is set, and the stored state has it.
+func (s *Set) Stored(t Timer) bool {
+	n := s.table.find(t)
+	return n != noNode && s.table.nodes[n].state == stored
+}
+
 // Has tells whether a timer is set.
 func (s *Set) Has(t Timer) bool { return s.table.find(t) != noNode }

@@ -213,7 +213,7 @@ func (b *builder) lane(ctx context.Context, st *bind.Stage, i int) error {
 		return err
 	}
 	l.keyDecoder, l.dead.keys = dec, l.keyValues
-	l.store, err = objstate.NewStore(objstate.Options{Ranges: l.ranges, Watermark: l.low, Fetch: b.g.fetch(ctx), KeyFields: st.KeyFields,
+	l.store, err = objstate.NewStore(objstate.Options{Ranges: l.ranges, Watermark: l.low, Fetch: b.g.fetch(ctx), Open: b.g.opener(ctx), KeyFields: st.KeyFields,
 		Memory: b.g.w.memory, Refs: func() objstate.Snapshot { return b.g.snapshot(st.ID, l.ranges) },
 		Committed: func() uint64 { return checkpoint.GroupOf(b.g.root.Load(), b.g.id).Cut }})
 	if err != nil {

@@ -127,7 +127,7 @@ func (l *sourceLane) read(ctx context.Context, s *splitRun) error {
 		n += chunk.Rows.NumRows()
 	}
 	now := l.clock.Now()
-	if n == 0 && chunk.After == s.position {
+	if n == 0 && (chunk.After == "" || chunk.After == s.position) { // nothing now
 		if s.quiet.IsZero() {
 			s.quiet = now
 		}

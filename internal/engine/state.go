@@ -8,6 +8,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstore"
 	"github.com/sabot-stream/sabot/objstore/fetch"
 )
 
@@ -17,6 +18,18 @@ func (g *group) fetch(ctx context.Context) objstate.Fetch {
 		return fetched(ctx, f.Fetch)
 	}
 	return g.w.plain(ctx)
+}
+
+// opener returns what opens objects for small reads; nil where the bucket has no cheap way.
+func (g *group) opener(ctx context.Context) func(object string) (objstore.ObjectReader, error) {
+	o := objstore.OpenerOf(g.w.cfg.Bucket)
+	if o == nil {
+		return nil
+	}
+	return func(object string) (objstore.ObjectReader, error) {
+		f, err := o.OpenObject(ctx, object)
+		return f, readFailed(object, 0, err)
+	}
 }
 
 // scan returns a reader of state that will not be read again.

@@ -148,21 +148,39 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, objstore.Version,
 	return body, versionOf(body), nil
 }
 
-// GetRange implements objstore.Bucket.
-func (b *Bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte, error) {
+// OpenObject implements objstore.Opener.
+func (b *Bucket) OpenObject(ctx context.Context, key string) (objstore.ObjectReader, error) {
+	f, _, err := b.open(ctx, key)
+	if err != nil {
+		return nil, err // not a nil *os.File in an interface
+	}
+	return f, nil
+}
+
+func (b *Bucket) open(ctx context.Context, key string) (*os.File, fs.FileInfo, error) {
 	p, err := b.path(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f, err := os.Open(p)
 	if err != nil {
-		return nil, b.readError(key, err)
+		return nil, nil, b.readError(key, err)
 	}
-	defer f.Close()
 	st, err := f.Stat()
 	if err != nil || st.IsDir() {
-		return nil, b.readError(key, errors.Join(err, syscall.EISDIR))
+		_ = f.Close() // nothing was written
+		return nil, nil, b.readError(key, errors.Join(err, syscall.EISDIR))
 	}
+	return f, st, nil
+}
+
+// GetRange implements objstore.Bucket.
+func (b *Bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte, error) {
+	f, st, err := b.open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	if off < 0 || n < 0 || n > st.Size()-off {
 		return nil, fmt.Errorf("read %s at %d, %d bytes of %d: %w", key, off, n, st.Size(), io.ErrUnexpectedEOF)
 	}

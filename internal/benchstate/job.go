@@ -1,0 +1,122 @@
+// Package benchstate measures a job whose keyed state is larger than the memory that it may take: how fast it is, how much memory the process takes all
+// the same, and how soon it has its first output after a start.
+package benchstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/connectors/callback"
+	"github.com/sabot-stream/sabot/run"
+)
+
+// Case is one run of the job.
+type Case struct {
+	Bucket     string
+	Keys       int64 // of which each has about 100 bytes of state
+	Rows       int64 // after each key has come once
+	Dist       Distribution
+	Memory     int64 // bytes that the process may take; 0: no bound
+	Checkpoint time.Duration
+}
+
+// Result is what a run has shown.
+type Result struct {
+	Seconds float64 // from the first row to the commit of the last one
+	Rows    int64   // in that time
+	First   float64 // seconds from the start of the process to its first output; 0: there was none
+	RSS     int64   // the most bytes of memory that the process took
+	State   int64   // bytes of state in the bucket at the end
+}
+
+type event struct{ Key, Value int64 }
+
+type tally struct {
+	Key   int64
+	Count int64
+}
+
+// job counts the rows of each key, and keeps the last of them with what fills a state of about 100 bytes.
+func (c Case) job(mark *progress, first func()) *sabot.Job {
+	job := sabot.NewJob("state")
+	filler := strings.Repeat("x", 64)
+	events := job.Source("events", keyed{c.Keys, c.Rows, c.Dist, mark})
+	sabot.Process(events.KeyBy("key"), "tally", func(p *sabot.Proc[int64, event, tally]) {
+		count := sabot.NewValue[int64](p, "count")
+		last := sabot.NewValue[string](p, "last")
+		p.OnRow(func(e event) error {
+			n, _ := count.Get()
+			count.Put(n + 1)
+			last.Put(filler)
+			if e.Value&1023 == 0 {
+				p.Emit(tally{e.Key, n + 1})
+			}
+			return nil
+		})
+	}).Immediate("out", callback.Immediate(func(context.Context, []tally) error {
+		first()
+		return nil
+	}))
+	return job
+}
+
+// Run runs a case in this process: with rows to its end, without until each key has come once.
+func Run(ctx context.Context, c Case) (Result, error) {
+	began := time.Now()
+	var mark progress
+	var first atomic.Int64
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan int64, 1)
+	go func() { watched <- c.watch(ctx, &mark, stop) }()
+	_, err := run.Run(ctx, c.job(&mark, func() { first.CompareAndSwap(0, int64(time.Since(began))) }),
+		run.Options{Bucket: c.Bucket, Memory: c.Memory, Checkpoint: c.Checkpoint, Retain: -1})
+	stop()
+	end := <-watched
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return Result{}, fmt.Errorf("the job of %d keys: %w", c.Keys, err)
+	}
+	r := Result{Rows: mark.given.Load(), First: time.Duration(first.Load()).Seconds(), RSS: mostMemory()}
+	if b := mark.began.Load(); b != 0 && end != 0 {
+		r.Seconds = float64(end-b) / 1e9
+	}
+	return r, nil
+}
+
+// watch calls stop when all rows are committed, and returns when that was, in ns; 0: they never were.
+func (c Case) watch(ctx context.Context, mark *progress, stop func()) int64 {
+	defer stop()
+	for ctx.Err() == nil {
+		done := int64(0)
+		for i := range mark.committed {
+			done += mark.committed[i].Load()
+		}
+		if done >= c.Keys+c.Rows {
+			return time.Now().UnixNano()
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return 0
+}
+
+// mostMemory returns the most bytes of memory that this process has taken; 0 where the system does not tell.
+func mostMemory() int64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64) // 0: it says something else
+			return n << 10
+		}
+	}
+	return 0
+}
