@@ -23,10 +23,10 @@ func (m *Memory) Limit() int64 { return m.limit }
 func (m *Memory) Used() int64 { return m.used.Load() }
 
 // Wants tells whether so much has changed that a cut should not wait for its time.
-func (m *Memory) Wants() bool { return m != nil && m.busy.Load() > m.limit/4 }
+func (m *Memory) Wants() bool { return m != nil && m.busy.Load() > m.limit/6 }
 
 // Full tells whether so much has changed that nothing more should come before a cut is committed.
-func (m *Memory) Full() bool { return m != nil && m.busy.Load() > m.limit/4*3 }
+func (m *Memory) Full() bool { return m != nil && m.busy.Load() > m.limit/2 }
 
 // Managed is state that can be taken out of memory and read back. The lane's goroutine calls it.
 type Managed interface {
@@ -113,6 +113,9 @@ func (o Options) filterBytes() int64 {
 	}
 	return o.Memory.limit / 16
 }
+
+// Bounded tells whether there is a bound on memory: then tables are partial from the start, so that something can be dropped at any time.
+func (s *Store) Bounded() bool { return s.o.Memory != nil }
 
 // Whole returns up to how many bytes of segments are read whole, so that nothing has to be looked up: as much as does not hold up a start.
 func (s *Store) Whole() int64 {

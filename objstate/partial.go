@@ -1,18 +1,7 @@
 package objstate
 
-// Part lets the table become partial. What was deleted before may still be in segments, and leaves no slot behind: so it takes effect when the next
-// cut is committed, which has those deletes.
-func (t *Table) Part() {
-	if !t.partial && t.parting == 0 {
-		t.parting = noCut
-	}
-}
-
-// noCut says that the cut is not known yet.
-const noCut = ^uint64(0)
-
 // BePartial makes an empty table partial at once: what it holds is in segments.
-func (t *Table) BePartial() { t.partial, t.parting = true, 0 }
+func (t *Table) BePartial() { t.partial = true }
 
 // Partial tells whether the table is partial.
 func (t *Table) Partial() bool { return t.partial }
@@ -71,7 +60,7 @@ func (t *Table) Filled() {
 
 // Mark says that something that hangs on the slot has changed: it stays in memory until that is committed.
 func (t *Table) Mark(slot uint32) {
-	if !t.partial && t.parting == 0 {
+	if !t.partial {
 		return
 	}
 	if f := t.flags[slot]; f&flagMarked == 0 {
@@ -87,9 +76,6 @@ func (t *Table) file(cut uint64) {
 	}
 	t.filed = append(t.filed, t.marks...)
 	t.filedCut, t.dirty, t.marks = cut, t.dirty[:0], t.marks[:0]
-	if t.parting == noCut {
-		t.parting = cut
-	}
 }
 
 // Settle takes note of how far cuts are committed.
@@ -99,9 +85,6 @@ func (t *Table) Settle(committed uint64) {
 			t.flags[slot] &^= flagFiled
 		}
 		t.filed = t.filed[:0]
-	}
-	if t.parting != 0 && t.parting <= committed {
-		t.partial, t.parting = true, 0
 	}
 }
 

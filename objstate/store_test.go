@@ -163,9 +163,6 @@ func (w *world) change(lanes []*lane) {
 	}
 	l.ready(h)
 	p.table(at).Evict(w.r.IntN(4), p.table(at).Drop)
-	if w.r.IntN(20) == 0 {
-		p.table(at).Part()
-	}
 	p.table(at).Settle(w.committed)
 	id := fmt.Sprintf("%d/%s", at, key)
 	if w.r.IntN(3) == 0 {

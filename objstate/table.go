@@ -101,7 +101,6 @@ type Table struct {
 	filed    []uint32 // in the cut of that number, and perhaps deleted since
 	filedCut uint64
 	partial  bool
-	parting  uint64 // it becomes partial when the cut of this number is committed, and none is asked for yet: see Part; 0: it does not
 	missing  []uint32
 	hand     uint32
 
@@ -175,14 +174,14 @@ func (t *Table) Touch(slot uint32) {
 // Untouched tells whether a slot in use was never marked as changed since it was given out, and is not stored.
 func (t *Table) Untouched(slot uint32) bool { return t.flags[slot]&(flagBusy|flagStored) == 0 }
 
-// Delete removes a slot in use. A partial table, or one that is to be partial, keeps the slot without values for as long as segments may show its key.
+// Delete removes a slot in use. A partial table keeps the slot without values for as long as segments may show its key.
 func (t *Table) Delete(slot uint32) {
 	stored := t.flags[slot]&flagStored != 0
 	if stored {
 		hash, key, suffix := t.expanded(slot)
 		t.gone = append(t.gone, goneKey{hash, bytes.Clone(key), bytes.Clone(suffix)})
 	}
-	if t.Expand != nil || !t.partial && t.parting == 0 {
+	if t.Expand != nil || !t.partial {
 		t.remove(slot)
 		return
 	}
@@ -221,7 +220,7 @@ func (t *Table) Reset() {
 		t.Cols[i].reset()
 	}
 	t.flags, t.dirty, t.marks, t.gone, t.filed, t.missing = t.flags[:0], t.dirty[:0], t.marks[:0], t.gone[:0], t.filed[:0], t.missing[:0]
-	t.partial, t.parting, t.hand = false, 0, 0
+	t.partial, t.hand = false, 0
 }
 
 // freeze appends the changes since the last barrier to f, with a suffix behind each key and a time for the bucket.

@@ -23,7 +23,7 @@ func (p *process) ready() {
 		h.Touch()
 		stored += h.Stored(objstate.Interval{})
 	}
-	if stored > p.store.Whole() {
+	if stored > p.store.Whole() || p.store.Bounded() && len(p.parts) > 0 {
 		p.keys.BePartial()
 	} else {
 		for _, h := range p.parts {
@@ -133,11 +133,7 @@ func (p *process) Memory() objstate.Usage {
 // Shrink implements objstate.Managed.
 func (p *process) Shrink(bytes int64) (slots int) {
 	n := p.keys.Len()
-	if len(p.parts) == 0 || n == 0 {
-		return 0
-	}
-	if !p.keys.Partial() {
-		p.keys.Part()
+	if n == 0 {
 		return 0
 	}
 	p.slot = objstate.NoSlot

@@ -44,7 +44,7 @@ type window struct {
 	ends    []int64                   // of open windows, ascending
 	spare   []*objstate.Table
 	stored  []*storedBucket // that segments have had since the operator began, ascending
-	crowded bool            // there is more than memory holds: new windows begin as partial ones
+	partial bool            // there is a bound on memory: windows begin as partial ones
 	manage  func()
 	whole   int64
 	wants   []objstate.Want
@@ -89,7 +89,7 @@ func NewWindow(cfg WindowConfig, store *objstate.Store) (Operator, error) {
 	if w.decoder, err = rowkey.NewDecoder(cfg.KeyFields); err != nil {
 		return nil, err
 	}
-	w.scratch, w.whole = objstate.NewTable(w.schema), store.Whole()
+	w.scratch, w.whole, w.partial = objstate.NewTable(w.schema), store.Whole(), store.Bounded()
 	w.manage = func() { store.Manage((*windowState)(w)) }
 	stored := slices.Clone(w.schema)
 	if w.paneCol >= 0 {

@@ -37,7 +37,7 @@ func (w *window) table(end int64) *objstate.Table {
 	if t := w.open[end]; t != nil {
 		return t
 	}
-	partial := w.crowded
+	partial := w.partial
 	for _, b := range w.stored {
 		if b.Contains(sabot.Micros(end)) {
 			w.openBucket(b)
@@ -70,7 +70,7 @@ func (w *window) make(end int64, partial bool) *objstate.Table {
 func (w *window) close(end int64) {
 	t := w.open[end]
 	t.Reset()
-	if len(w.spare) < 64 && !w.crowded {
+	if len(w.spare) < 64 && !w.partial {
 		w.spare = append(w.spare, t)
 	}
 	delete(w.open, end)
@@ -86,7 +86,7 @@ func (w *window) openBucket(b *storedBucket) {
 	for _, i := range b.Buckets {
 		total += w.state.Stored(i)
 	}
-	if b.partial = total > w.whole; b.partial {
+	if b.partial = total > w.whole || w.partial; b.partial {
 		b.ends = w.endsOf(b)
 		return
 	}
@@ -212,14 +212,10 @@ func (s *windowState) Memory() (u objstate.Usage) {
 
 // Shrink implements objstate.Managed. Every window gives up its part.
 func (s *windowState) Shrink(bytes int64) (slots int) {
-	s.spare, s.crowded = nil, true
+	s.spare = nil
 	live := max(1, s.Memory().Live)
 	for _, end := range s.ends {
 		t := s.open[end]
-		if !t.Partial() {
-			t.Part()
-			continue
-		}
 		if n := t.Len(); n > 0 {
 			slots += t.Evict(int(float64(n)*float64(bytes)/float64(live))+1, t.Drop)
 		}

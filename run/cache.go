@@ -49,20 +49,25 @@ func (s *byteSize) parse(text string) error {
 	return nil
 }
 
-// Of the memory that a process may take, this is for keyed state; the rest is for batches on their way, cuts and the garbage collector.
-const stateShare = 0.5
+// Of the memory that a process may take, this is for keyed state; the rest is for batches on their way, cuts, compactions and the garbage collector.
+const stateShare = 0.3
 
 // stateMemory returns how many bytes of keyed state a worker keeps; 0: there is no bound.
 func (o Options) stateMemory() int64 { return int64(stateShare * float64(o.Memory)) }
 
-// heapShare is what the Go runtime may take of it, where it can; the rest is for the program itself, and for what the garbage collector is late for.
-const heapShare = 0.85
+// The Go runtime gets the memory less this: the pages of the program itself, and what the garbage collector is late for.
+const (
+	programBytes = 40 << 20
+	lateShare    = 0.15
+)
 
 // boundMemory makes the process keep to the memory that the options allow, unless GOMEMLIMIT says otherwise.
 func (o Options) boundMemory() {
-	if o.Memory > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(heapShare * float64(o.Memory)))
+	if o.Memory <= 0 || os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	m := float64(o.Memory)
+	debug.SetMemoryLimit(int64(max(m/2, min((1-lateShare)*m, m-programBytes))))
 }
 
 // openFetcher makes what reads state from the bucket, with the disk cache that the options ask for. A disk that cannot hold a cache costs the cache.

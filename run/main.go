@@ -75,7 +75,7 @@ type flags struct {
 	OnBadRecord    string          `help:"What to do with a bad record: ${enum}." enum:"continue,fail" default:"continue"`
 	HTTP           string          `help:"Address for /metrics, /livez and /readyz, and /v1/scaling of a coordinator; none when empty." placeholder:"HOST:PORT"`
 	Pprof          bool            `help:"Serve /debug/pprof there too."`
-	Memory         byteSize        `help:"Memory that the process may take, as in 512MiB: state beyond half of it is in the bucket only, and read back when it is used (default: no bound)." default:"auto" placeholder:"SIZE"`
+	Memory         byteSize        `help:"Memory that the process may take, as in 512MiB: state beyond a third of it is in the bucket only, and read back when it is used (default: no bound)." default:"auto" placeholder:"SIZE"`
 	CacheDir       string          `help:"Folder for a disk cache of state (default: sabot in the user's cache folder; none where the bucket is local)." placeholder:"DIR"`
 	CacheSize      byteSize        `help:"What the disk cache may take, as in 20GiB (default: the lesser of 10GiB and a quarter of the free space); 0: no cache." default:"auto" placeholder:"SIZE"`
 	LogLevel       slog.Level      `help:"Least level of log lines: debug, info, warn, error." default:"warn"`

@@ -61,7 +61,7 @@ type Options struct {
 	Pprof           bool              // serve /debug/pprof there too
 	MinWorkers      int               // that /v1/scaling asks for at least; 1 when 0
 	MaxWorkers      int               // and at most; as many as there are partitions when 0
-	Memory          int64             // bytes that the process may take; half of it for keyed state, and what does not fit is read back when it is used. 0: no bound
+	Memory          int64             // bytes that the process may take; a third of it for keyed state, and what does not fit is read back when it is used. 0: no bound
 	CacheDir        string            // folder for pages of state; empty: none for a local bucket, sabot in the user's cache folder for a remote one
 	CacheSize       int64             // bytes that they may take; the lesser of 10 GiB and a quarter of the free space when 0, none below 0
 

@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot/internal/benchcluster"
+	"github.com/sabot-stream/sabot/internal/benchstate"
 )
 
 type benchCmd struct {
 	Cluster benchClusterCmd `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
 	Soak    benchSoakCmd    `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
+	State   benchStateCmd   `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
+	Case    benchCaseCmd    `cmd:"" hidden:"" help:"One run of that job."`
 	Job     benchJobCmd     `cmd:"" hidden:"" help:"The job that is measured, as a process of any role."`
 }
 
@@ -74,6 +77,35 @@ func (c benchSoakCmd) Run(ctx context.Context, w io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return benchcluster.Soak(ctx, opt, c.Duration, c.Keys)
+}
+
+type benchStateCmd struct {
+	Keys       int64         `help:"Keys, of about 100 bytes of state each in memory; an even number (default ${default})." default:"4194304" placeholder:"N"`
+	Rows       int64         `help:"Rows of each run (default ${default})." default:"8000000" placeholder:"N"`
+	Memory     int           `help:"MiB that the process may take that is short of memory (default ${default})." default:"128" placeholder:"N"`
+	Checkpoint time.Duration `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
+	JSON       bool          `help:"Print JSON, one figure a line."`
+}
+
+// Run measures.
+func (c benchStateCmd) Run(ctx context.Context, w io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchstate.Bench(ctx, benchstate.Options{Program: []string{self, "bench", "case"}, Keys: c.Keys, Rows: c.Rows, Memory: int64(c.Memory) << 20,
+		Every: c.Checkpoint, Figures: w, JSON: c.JSON})
+}
+
+type benchCaseCmd struct {
+	Case string `arg:"" help:"As JSON."`
+}
+
+// Run runs the case.
+func (c benchCaseCmd) Run(ctx context.Context, w io.Writer) error {
+	return benchstate.RunCase(ctx, c.Case, w)
 }
 
 // benchJobCmd takes its flags as they are: they are those of any job's binary.

@@ -29,11 +29,10 @@ type Case struct {
 
 // Result is what a run has shown.
 type Result struct {
-	Seconds float64 // from the first row to the commit of the last one
+	Seconds float64 // from when each key had come to the commit of the last row
 	Rows    int64   // in that time
 	First   float64 // seconds from the start of the process to its first output; 0: there was none
 	RSS     int64   // the most bytes of memory that the process took
-	State   int64   // bytes of state in the bucket at the end
 }
 
 type event struct{ Key, Value int64 }
@@ -83,8 +82,8 @@ func Run(ctx context.Context, c Case) (Result, error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return Result{}, fmt.Errorf("the job of %d keys: %w", c.Keys, err)
 	}
-	r := Result{Rows: mark.given.Load(), First: time.Duration(first.Load()).Seconds(), RSS: mostMemory()}
-	if b := mark.began.Load(); b != 0 && end != 0 {
+	r := Result{Rows: min(c.Rows, mark.given.Load()), First: time.Duration(first.Load()).Seconds(), RSS: mostMemory()}
+	if b := mark.filled.Load(); b != 0 && end != 0 {
 		r.Seconds = float64(end-b) / 1e9
 	}
 	return r, nil

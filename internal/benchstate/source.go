@@ -40,7 +40,8 @@ type keyed struct {
 type progress struct {
 	given     atomic.Int64 // rows
 	committed [splits]atomic.Int64
-	began     atomic.Int64 // when the first row was given, in ns
+	before    atomic.Int64 // rows that were given before this run
+	filled    atomic.Int64 // when each key had come, in ns
 }
 
 // fields are the columns.
@@ -61,6 +62,7 @@ func (s keyed) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, split sab
 	var err error
 	if r.split, err = strconv.ParseInt(string(split.ID), 10, 64); err == nil && at != "" {
 		r.at, err = strconv.ParseInt(string(at), 10, 64)
+		s.mark.before.Add(r.at)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open split %q at %q: %w", split.ID, at, err)
@@ -104,13 +106,14 @@ func (r *reader) Read(context.Context) (sabot.Chunk, error) {
 	if n <= 0 {
 		return sabot.Chunk{}, nil
 	}
-	r.s.mark.began.CompareAndSwap(0, time.Now().UnixNano())
 	keys, values := make([]int64, n), make([]int64, n)
 	for i := range keys {
 		keys[i], values[i] = r.key(r.at+int64(i)), r.at+int64(i)
 	}
 	r.at += n
-	r.s.mark.given.Add(n)
+	if given := r.s.mark.given.Add(n); given+r.s.mark.before.Load() >= r.s.keys {
+		r.s.mark.filled.CompareAndSwap(0, time.Now().UnixNano())
+	}
 	cols := []arrow.Array{int64s(keys), int64s(values)}
 	rec := array.NewRecordBatch(arrow.NewSchema(fields, nil), cols, n)
 	for _, c := range cols {

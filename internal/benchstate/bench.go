@@ -1,0 +1,147 @@
+package benchstate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Options say what to measure.
+type Options struct {
+	Program []string // that runs a Case, given as JSON in its last argument, and prints its Result as JSON
+	Keys    int64
+	Rows    int64 // of each run
+	Memory  int64 // bytes that a process may take that is to be short of it
+	Every   time.Duration
+	Figures io.Writer
+	JSON    bool
+	Folder  string // for buckets; a temporary one when empty
+}
+
+// Figure is one measured figure.
+type Figure struct {
+	Name  string  `json:"name"`
+	Unit  string  `json:"unit"`
+	Value float64 `json:"value"`
+}
+
+// Bench measures: a job of so many keys without a bound on its memory and with one, with keys that come as often as others and by Zipf's law; how much
+// memory the processes take; and how soon they have their first output after a start.
+func Bench(ctx context.Context, o Options) error {
+	dir := o.Folder
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "sabot-state-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	o.say("keys", "keys", float64(o.Keys))
+	for _, dist := range []Distribution{Zipf, Uniform} {
+		var rates [2]float64
+		for i, memory := range []int64{0, o.Memory} {
+			name := string(dist) + ", in memory"
+			if memory > 0 {
+				name = fmt.Sprintf("%s, %d MiB", dist, memory>>20)
+			}
+			c := Case{Bucket: filepath.Join(dir, fmt.Sprint(dist, i)), Keys: o.Keys, Rows: o.Rows, Dist: dist, Memory: memory, Checkpoint: o.Every}
+			r, err := o.run(ctx, c)
+			if err != nil {
+				return err
+			}
+			rates[i] = float64(r.Rows) / r.Seconds
+			o.say(name+": throughput", "rows/s", rates[i])
+			o.say(name+": most memory", "bytes", float64(r.RSS))
+			if memory > 0 {
+				o.say(name+": most memory of what it may take", "share", float64(r.RSS)/float64(memory))
+			}
+			if err := o.again(ctx, name, c); err != nil {
+				return err
+			}
+		}
+		o.say(string(dist)+": throughput of that in memory", "share", rates[1]/rates[0])
+	}
+	return nil
+}
+
+// again starts a case once more, for a few rows.
+func (o Options) again(ctx context.Context, name string, c Case) error {
+	size, err := sizeOf(c.Bucket)
+	if err != nil {
+		return err
+	}
+	c.Rows += fewRows
+	r, err := o.run(ctx, c)
+	if err != nil {
+		return err
+	}
+	o.say(name+": state in the bucket", "bytes", float64(size))
+	o.say(name+": first output after a start", "s", r.First)
+	return os.RemoveAll(c.Bucket)
+}
+
+// fewRows is how many rows are enough for a first output.
+const fewRows = 100_000
+
+func (o Options) say(name, unit string, value float64) {
+	if o.JSON {
+		b, _ := json.Marshal(Figure{name, unit, value}) // a struct of text and a number
+		fmt.Fprintf(o.Figures, "%s\n", b)
+		return
+	}
+	fmt.Fprintf(o.Figures, "%-55s %14.6g %s\n", name, value, unit)
+}
+
+// run runs a case in a process of its own, whose memory is that of the case alone.
+func (o Options) run(ctx context.Context, c Case) (Result, error) {
+	arg, err := json.Marshal(c)
+	if err != nil {
+		return Result{}, err
+	}
+	args := append(append([]string{}, o.Program[1:]...), string(arg))
+	cmd := exec.CommandContext(ctx, o.Program[0], args...)
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return Result{}, fmt.Errorf("run the job: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+	}
+	var r Result
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		return Result{}, fmt.Errorf("what the job printed: %w", err)
+	}
+	return r, nil
+}
+
+func sizeOf(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
+}
+
+// RunCase is what Options.Program does with its argument.
+func RunCase(ctx context.Context, arg string, w io.Writer) error {
+	var c Case
+	if err := json.Unmarshal([]byte(arg), &c); err != nil {
+		return fmt.Errorf("the case: %w", err)
+	}
+	r, err := Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(r)
+}

@@ -1,0 +1,18 @@
+package benchstate
+
+import (
+	"testing"
+	"time"
+)
+
+// A job whose state does not fit its memory reads every row, and a second run goes on where the first has ended.
+func TestRunInLittleMemory(t *testing.T) {
+	c := Case{Bucket: t.TempDir(), Keys: 20_000, Rows: 20_000, Dist: Zipf, Memory: 1 << 20, Checkpoint: 50 * time.Millisecond}
+	if r, err := Run(t.Context(), c); err != nil || r.Rows < c.Rows || r.Seconds <= 0 || r.First <= 0 || r.RSS <= 0 {
+		t.Fatalf("from nothing: %+v, %v", r, err)
+	}
+	c.Rows += 10_000
+	if r, err := Run(t.Context(), c); err != nil || r.Rows < 10_000 || r.Seconds <= 0 {
+		t.Fatalf("going on: %+v, %v", r, err)
+	}
+}
