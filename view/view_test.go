@@ -1,0 +1,264 @@
+package view
+
+import (
+	"errors"
+	"reflect"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/rowkey"
+	"github.com/sabot-stream/sabot/checkpoint"
+	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/internal/row"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func encoded(p pair) []byte {
+	c, err := row.NewCodec(reflect.TypeFor[pair]())
+	if err != nil {
+		panic(err)
+	}
+	return c.Append(nil, reflect.ValueOf(&p).Elem())
+}
+
+// scanned returns all rows of a table as text, sorted, after a look at their order.
+func scanned(t *testing.T, v *View, table string) (lines []string, err error) {
+	t.Helper()
+	meta, err := v.Table(table)
+	if err != nil {
+		return nil, err
+	}
+	last := uint32(0)
+	for r, err := range v.Scan(t.Context(), table) {
+		if err != nil {
+			return nil, err
+		}
+		wants, err := (&table_{meta}).wants(r.Values()[:len(meta.Key)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := rowkey.Hash32(wants); h < last {
+			t.Fatalf("table %s: a row of hash %08x comes after one of %08x", table, h, last)
+		} else {
+			last = h
+		}
+		lines = append(lines, line(r.Schema(), r.Values()))
+	}
+	slices.Sort(lines)
+	return lines, nil
+}
+
+// table_ encodes keys of a table as its rows have them.
+type table_ struct{ Table }
+
+func (x *table_) wants(key []any) (uint64, error) {
+	w, err := (&table{Table: x.Table}).wantsOf([][]any{key})
+	if err != nil {
+		return 0, err
+	}
+	return w[0].Hash, nil
+}
+
+// got returns the rows of the keys of rows, by GetAll, as text, sorted.
+func got(t *testing.T, v *View, table string, rows []event) (lines []string, err error) {
+	t.Helper()
+	seen := map[string]bool{}
+	var keys [][]any
+	for _, e := range rows {
+		key := []any{e.User}
+		if table != "hops" {
+			key = append(key, any(nil))
+			if e.Region != nil {
+				key[1] = *e.Region
+			}
+		}
+		if id := keyText(e); !seen[id] && (table != "hops" || !seen[e.User]) {
+			seen[id], seen[e.User] = true, true
+			keys = append(keys, key)
+		}
+	}
+	of, err := v.GetAll(t.Context(), table, keys...)
+	for _, rows := range of {
+		for _, r := range rows {
+			lines = append(lines, line(r.Schema(), r.Values()))
+		}
+	}
+	slices.Sort(lines)
+	return lines, err
+}
+
+// agrees compares a view with brute force; a view that is stale is none that disagrees.
+func agrees(t *testing.T, all []event, v *View) (stale bool) {
+	t.Helper()
+	for table, want := range model(all, v) {
+		lines, err := scanned(t, v, table)
+		if errors.Is(err, ErrStale) {
+			return true
+		}
+		if lowOf(v, "all") == sabot.MaxMicros && ttls[table] {
+			within(t, table, lines, err, want)
+			continue
+		}
+		if diff := cmp.Diff(want, lines); err != nil || diff != "" {
+			t.Fatalf("scan of %s at checkpoint %d, %d rows read: %v (-want +got):\n%s", table, v.Epoch(), checkpoint.RowsRead(v.snap.root), err, diff)
+		}
+		lines, err = got(t, v, table, all)
+		if errors.Is(err, ErrStale) {
+			return true
+		}
+		if diff := cmp.Diff(want, lines); err != nil || diff != "" {
+			t.Fatalf("keys of %s at checkpoint %d, %d rows read: %v (-want +got):\n%s", table, v.Epoch(), checkpoint.RowsRead(v.snap.root), err, diff)
+		}
+	}
+	return false
+}
+
+// ttls are the tables that have a TTL of event time.
+var ttls = map[string]bool{"all": true, "all.floats": true, "all.lately": true}
+
+var wordColumn = regexp.MustCompile(`word=\S+ `)
+
+// within compares a table with a TTL after the end of input. Then nothing expires any more, and what had expired before may have been removed by then.
+func within(t *testing.T, table string, lines []string, err error, all []string) {
+	t.Helper()
+	if table == "all" {
+		for i, l := range lines {
+			lines[i] = wordColumn.ReplaceAllString(l, "")
+		}
+		for i, l := range all {
+			all[i] = wordColumn.ReplaceAllString(l, "")
+		}
+		slices.Sort(lines)
+		slices.Sort(all)
+		if diff := cmp.Diff(all, lines); err != nil || diff != "" {
+			t.Fatalf("scan of %s after the end: %v (-want +got):\n%s", table, err, diff)
+		}
+	}
+	there := map[string]bool{}
+	for _, l := range all {
+		there[l] = true
+	}
+	for _, l := range lines {
+		if !there[l] {
+			t.Fatalf("scan of %s after the end, %v: nothing ever was %s", table, err, l)
+		}
+	}
+	if err != nil || len(lines) == 0 {
+		t.Fatalf("scan of %s after the end: %d rows, %v", table, len(lines), err)
+	}
+}
+
+// Views that are opened, refreshed and gone back to while a job runs, stops, goes on with other partitions and ends show what it has read by then.
+func TestAgainstBruteForce(t *testing.T) {
+	r := newRig(t, 3000)
+	r.opt.Rate = 4000 // so that there are checkpoints enough to compact
+	r.until(400, nil)
+	r.savepoint("early")
+	held := r.view()
+	if agrees(t, r.rows, held) {
+		t.Fatal("a view of the newest checkpoint of a job that does not run is stale")
+	}
+
+	looked, stale := 0, 0
+	r.until(1500, func() {
+		if agrees(t, r.rows, r.view()) {
+			stale++
+		}
+		looked++
+	})
+	t.Logf("%d looks at a job that ran, %d of them stale", looked, stale)
+	if looked == stale {
+		t.Error("no view of a job that runs could be read")
+	}
+	if err := held.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := checkpoint.RowsRead(held.snap.root); n != 1500 {
+		t.Fatalf("a view that was refreshed has %d rows read, want 1500", n)
+	}
+	agrees(t, r.rows, held)
+
+	early, err := held.AtSavepoint(t.Context(), "early")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := checkpoint.RowsRead(early.snap.root); n != 400 || agrees(t, r.rows, early) {
+		t.Fatalf("the savepoint has %d rows read, want 400, or is stale", n)
+	}
+	retained := 0
+	for _, p := range r.root().Pins {
+		if p.Kind == pb.PinKind_RETAINED && p.Written {
+			old, err := held.At(t.Context(), p.Epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if old.Epoch() != p.Epoch || agrees(t, r.rows, old) {
+				t.Fatalf("the retained checkpoint %d is read as %d, or is stale", p.Epoch, old.Epoch())
+			}
+			retained++
+		}
+	}
+	if retained == 0 {
+		t.Error("the job has retained nothing")
+	}
+
+	for _, n := range []int{3, 16} {
+		r.repartition(n)
+		if agrees(t, r.rows, r.view()) {
+			t.Fatalf("stale with %d partitions", n)
+		}
+		r.until(int(checkpoint.RowsRead(r.root()))+500, nil)
+		if agrees(t, r.rows, r.view()) {
+			t.Fatalf("stale after it went on with %d partitions", n)
+		}
+	}
+	r.end()
+	v := r.view()
+	if agrees(t, r.rows, v) {
+		t.Fatal("stale at the end")
+	}
+	if lines, _ := scanned(t, v, "all"); len(lines) == 0 {
+		t.Error("the job that has ended shows no values: a comparison with nothing shows nothing")
+	}
+	if agrees(t, r.rows, early) {
+		t.Error("the savepoint is stale")
+	}
+}
+
+// A view whose checkpoint is not kept fails once it needs what is gone, says how to go on, and does so by itself when it is told to.
+func TestStale(t *testing.T) {
+	r := newRig(t, 2000)
+	r.opt.Retain, r.opt.Rate = -1, 4000
+	r.until(300, nil)
+	v, following := r.view(), r.view(Follow())
+	r.until(1500, nil)
+	gone := 0
+	for _, o := range v.snap.root.Objects {
+		if _, _, err := r.bucket.Get(t.Context(), o.Key); err != nil {
+			gone++
+		}
+	}
+	if gone == 0 {
+		t.Fatal("the job has deleted nothing that the view needs")
+	}
+	if !agrees(t, r.rows, v) {
+		t.Fatal("a view reads what is gone")
+	}
+	_, err := got(t, v, "all", r.rows)
+	if !errors.Is(err, ErrStale) || sabot.KindOf(err) != sabot.Retry {
+		t.Errorf("Get says %v, of kind %s", err, sabot.KindOf(err))
+	}
+	lines, err := got(t, following, "all", r.rows)
+	if want := model(r.rows, r.view())["all"]; err != nil || !slices.Equal(lines, want) {
+		t.Errorf("a view that follows gets %d rows, %v; want %d", len(lines), err, len(want))
+	}
+	if err := v.Refresh(t.Context()); err != nil || agrees(t, r.rows, v) {
+		t.Errorf("refreshed: %v, or still stale", err)
+	}
+}
