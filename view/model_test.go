@@ -98,9 +98,10 @@ func processModel(key string, rows []event, low sabot.Micros, out map[string][]s
 		say("all.list", "number=%d value=%s ", i, e.Word)
 		due[e.At.Add(2*time.Hour)], far[e.At.AddDate(200, 0, 0)], last[e.At.Add(24*time.Hour)] = e.V%3 != 0, true, true
 	}
+	numbers := latelyNumbers(rows)
 	for i, e := range rows {
 		if !expired(e.At, low) {
-			say("all.lately", "number=%d value=%d ", latelyNumber(rows, i), e.V)
+			say("all.lately", "number=%d value=%d ", numbers[i], e.V)
 		}
 	}
 	if expired(used, low) {
@@ -129,20 +130,19 @@ func processModel(key string, rows []event, low sabot.Micros, out map[string][]s
 	}
 }
 
-// latelyNumber is the number of an element of a list with a TTL: it begins anew when all before have expired by the time of the row.
-func latelyNumber(rows []event, i int) (n int) {
-	for k := 1; k <= i; k++ {
-		newest := rows[0].At
-		for _, e := range rows[:k] {
-			if e.At.After(newest) {
-				newest = e.At
-			}
+// latelyNumbers are those of the elements of a list with a TTL: they begin anew when all before have expired by the time of the row.
+func latelyNumbers(rows []event) []int {
+	out := make([]int, len(rows))
+	newest := rows[0].At
+	for i := 1; i < len(rows); i++ {
+		if at := rows[i].At; at.Sub(newest) < shortLife {
+			out[i] = out[i-1] + 1
 		}
-		if n++; rows[k].At.Sub(newest) >= shortLife {
-			n = 0
+		if rows[i].At.After(newest) {
+			newest = rows[i].At
 		}
 	}
-	return n
+	return out
 }
 
 func windowModel(rows []event, low sabot.Micros, out map[string][]string) {

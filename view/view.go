@@ -51,6 +51,7 @@ type snapshot struct {
 	root   *pb.Root
 	pin    *pb.Pin // that keeps it; nil: it was the newest
 	tables []*table
+	err    error // why the tables cannot be read
 	now    sabot.Micros
 }
 
@@ -68,19 +69,15 @@ func Open(ctx context.Context, bucket objstore.Bucket, job string, opts ...Optio
 	if err != nil {
 		return nil, err
 	}
-	if v.snap, err = v.snapshot(root, nil); err != nil {
-		return nil, err
-	}
+	v.snap = v.snapshot(root, nil)
 	v.fetcher, v.own = fetch.New(bucket, fetch.Options{}), true
 	return v, nil
 }
 
-func (v *View) snapshot(root *pb.Root, pin *pb.Pin) (*snapshot, error) {
-	tables, err := tablesOf(root)
-	if err != nil {
-		return nil, err
-	}
-	return &snapshot{root: root, pin: pin, tables: tables, now: sabot.MicrosOf(v.now())}, nil
+func (v *View) snapshot(root *pb.Root, pin *pb.Pin) *snapshot {
+	s := &snapshot{root: root, pin: pin, now: sabot.MicrosOf(v.now())}
+	s.tables, s.err = tablesOf(root)
+	return s
 }
 
 // Close ends the view, and those that were made of it by At and AtSavepoint.
@@ -99,7 +96,7 @@ func (v *View) current() *snapshot {
 // Epoch returns the number of the checkpoint.
 func (v *View) Epoch() uint64 { return v.current().root.Epoch }
 
-// Tables returns the job's tables, by operator in the order of its graph.
+// Tables returns the job's tables, by operator in the order of its graph; none when the checkpoint does not describe them, as Table then says.
 func (v *View) Tables() []Table {
 	var out []Table
 	for _, t := range v.current().tables {
@@ -118,6 +115,9 @@ func (v *View) Table(name string) (Table, error) {
 }
 
 func (s *snapshot) table(name string) (*table, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
 	names := make([]string, len(s.tables))
 	for i, t := range s.tables {
 		if t.Name == name {
@@ -137,10 +137,7 @@ func (v *View) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, err := v.snapshot(root, nil)
-	if err != nil {
-		return err
-	}
+	next := v.snapshot(root, nil)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if next.root.Term < v.snap.root.Term || next.root.Term == v.snap.root.Term && next.root.CommittedUs < v.snap.root.CommittedUs {
@@ -188,8 +185,8 @@ func (v *View) at(ctx context.Context, what string, epoch *uint64, is func(*pb.P
 		return nil, err
 	}
 	out := &View{store: v.store, fetcher: v.fetcher, follow: v.follow, now: v.now, parts: parts{of: map[partKey]*part{}}}
-	out.snap, err = out.snapshot(root, pin)
-	return out, err
+	out.snap = out.snapshot(root, pin)
+	return out, nil
 }
 
 // failed says what a failure to read a table means: where an object is gone, whether the checkpoint is kept at all.
@@ -240,3 +237,6 @@ func (s *snapshot) refs(p *pb.Partition, t *table) (out []objstate.Ref) {
 	}
 	return out
 }
+
+// Root returns the checkpoint as it is stored, for tools of this module. Nobody changes it.
+func (v *View) Root() *pb.Root { return v.current().root }
