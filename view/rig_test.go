@@ -170,6 +170,7 @@ type rig struct {
 	rows   []event
 	limit  atomic.Int64
 	opt    run.Options
+	drip   bool // rows come one by one as meanwhile raises the limit
 }
 
 func newRig(t testing.TB, rows int) *rig {
@@ -208,7 +209,9 @@ var errEnoughRead = errors.New("enough is read")
 // until runs the job until n rows are committed, calling meanwhile again and again, and stops it.
 func (r *rig) until(n int, meanwhile func()) {
 	r.t.Helper()
-	r.limit.Store(int64(n))
+	if !r.drip {
+		r.limit.Store(int64(n))
+	}
 	ctx, cancel := context.WithCancelCause(r.t.Context())
 	defer cancel(nil)
 	o := r.opt

@@ -199,7 +199,7 @@ func (v *View) failed(ctx context.Context, s *snapshot, table string, err error)
 	case rootErr != nil && !errors.Is(rootErr, objstore.ErrNotFound):
 		return rootErr
 	case rootErr == nil && s.pin == nil && root.Nonce == s.root.Nonce, rootErr == nil && s.pin != nil && checkpoint.PinOf(root, s.pin.Id) != nil:
-		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("job %s at checkpoint %d: %w", s.root.Job, s.root.Epoch, err))
+		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("job %s at checkpoint %d: %v", s.root.Job, s.root.Epoch, err)) // the job is there, an object is not
 	}
 	return sabot.WithKind(sabot.Retry, fmt.Errorf("read table %q of job %s at checkpoint %d: %w", table, s.root.Job, s.root.Epoch, ErrStale))
 }

@@ -1,13 +1,17 @@
 package view
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"github.com/sabot-stream/sabot"
@@ -15,6 +19,7 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/row"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -230,14 +235,19 @@ func gone(r *rig, v *View) (n int) {
 // A view whose checkpoint is not kept fails once it needs what is gone, says how to go on, and does so by itself when it is told to.
 func TestStale(t *testing.T) {
 	r := newRig(t, 2000)
-	r.opt.Retain, r.opt.Rate = -1, 4000
+	r.opt.Retain = -1
 	r.until(300, nil)
 	v, following := r.view(), r.view(Follow())
-	for n := 350; gone(r, v) == 0; n += 50 { // until a compaction has had its inputs deleted
-		if n > 2000 {
-			t.Fatal("the job has deleted nothing that the view needs")
+	r.drip = true
+	r.until(1900, func() { // a row for each checkpoint, until a compaction has had its inputs deleted
+		if gone(r, v) == 0 {
+			r.limit.Add(1)
+		} else {
+			r.limit.Store(1900)
 		}
-		r.until(n, nil)
+	})
+	if gone(r, v) == 0 {
+		t.Fatal("the job has deleted nothing that the view needs")
 	}
 	if !agrees(t, r.rows, v) {
 		t.Fatal("a view reads what is gone")
@@ -252,5 +262,135 @@ func TestStale(t *testing.T) {
 	}
 	if err := v.Refresh(t.Context()); err != nil || agrees(t, r.rows, v) {
 		t.Errorf("refreshed: %v, or still stale", err)
+	}
+}
+
+// readOnly is a bucket that nobody may write to.
+type readOnly struct {
+	objstore.Bucket
+	t *testing.T
+}
+
+func (b readOnly) Put(_ context.Context, key string, _ []byte) error {
+	b.t.Errorf("%s is written", key)
+	return nil
+}
+
+func (b readOnly) PutIf(_ context.Context, key string, _ []byte, _ objstore.Version) (objstore.Version, error) {
+	b.t.Errorf("%s is written", key)
+	return "", nil
+}
+
+func (b readOnly) Delete(_ context.Context, key string) error {
+	b.t.Errorf("%s is deleted", key)
+	return nil
+}
+
+// A view writes nothing, and says what is wrong: with the job, with a table, with the bucket.
+func TestErrors(t *testing.T) {
+	r := newRig(t, 300)
+	bucket := readOnly{r.bucket, t}
+	if _, err := Open(t.Context(), bucket, "seen"); !errors.Is(err, objstore.ErrNotFound) {
+		t.Errorf("a job that is not there: %v", err)
+	}
+	if _, err := Open(t.Context(), bucket, "../seen"); sabot.KindOf(err) != sabot.Invalid {
+		t.Errorf("a name that no job has: %v", err)
+	}
+	r.until(200, nil)
+	v, err := Open(t.Context(), bucket, "seen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	agrees(t, r.rows, v)
+	names := []string{}
+	for _, x := range v.Tables() {
+		names = append(names, x.Name+" "+x.Kind+" "+x.Operator)
+	}
+	want := []string{"all.words entries all", "all.floats entries all", "all.list entries all", "all.lately entries all", "all.timers timers all", "all.ticks timers all", "all values all", "hops window hops"}
+	if diff := cmp.Diff(want, names, cmpopts.SortSlices(strings.Compare)); diff != "" {
+		t.Errorf("tables (-want +got):\n%s", diff)
+	}
+	for what, c := range map[string]struct {
+		table string
+		key   []any
+		want  string
+	}{
+		"table": {"al.words", []any{"user 1", nil}, `job seen has no table "al.words" among ["`},
+		"near":  {"al.words", []any{"user 1", nil}, `(did you mean "all.words"?)`},
+		"short": {"all.words", []any{"user 1"}, `key of table "all.words": has 1 values, want user utf8, region int64, and if wanted entry utf8`},
+		"type":  {"all.words", []any{"user 1", "x"}, `key of table "all.words": column "region": x (string) is not of type int64`},
+	} {
+		if _, err := v.Get(t.Context(), c.table, c.key...); sabot.KindOf(err) != sabot.Invalid || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", what, err, c.want)
+		}
+	}
+	for _, err := range v.Scan(t.Context(), "none") {
+		if sabot.KindOf(err) != sabot.Invalid {
+			t.Errorf("a scan of a table that is not there: %v", err)
+		}
+	}
+	if _, err := v.At(t.Context(), 1<<40); sabot.KindOf(err) != sabot.Invalid || !strings.Contains(err.Error(), "does not keep checkpoint 1099511627776; it keeps ") {
+		t.Errorf("a checkpoint that is not kept: %v", err)
+	}
+	if now, err := v.At(t.Context(), v.Epoch()); err != nil || agrees(t, r.rows, now) {
+		t.Errorf("the newest checkpoint by its number: %v", err)
+	}
+	for _, o := range v.snap.root.Objects {
+		if err := r.bucket.Delete(t.Context(), o.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost, err := Open(t.Context(), bucket, "seen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lost.Close()
+	if _, err := got(t, lost, "all", r.rows); sabot.KindOf(err) != sabot.Corrupt || errors.Is(err, ErrStale) || errors.Is(err, objstore.ErrNotFound) {
+		t.Errorf("an object that the newest checkpoint names is gone: %v", err)
+	}
+}
+
+// A part of the rows of a key is what stands behind it in Get; keys that have nothing, and those that come twice, have what they have.
+func TestPartOfKey(t *testing.T) {
+	r := newRig(t, 300)
+	r.until(200, nil)
+	v := r.view()
+	for table, of := range map[string]string{"all.words": "entry", "all.floats": "entry", "all.list": "number", "all.timers": "at", "all.ticks": "at", "hops": "window_end"} {
+		parts := 0
+		for row, err := range v.Scan(t.Context(), table) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta, _ := v.Table(table)
+			key := row.Values()[:len(meta.Key)]
+			rows, err := v.GetAll(t.Context(), table, append(slices.Clone(key), row.Value(of)), key, append(slices.Clone(key), row.Value(of)), append([]any{"nobody"}, key[1:]...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := func(rows []Row) (lines []string) {
+				for _, r := range rows {
+					lines = append(lines, line(r.Schema(), r.Values()))
+				}
+				return lines
+			}
+			one := text(rows[0])
+			if !slices.Contains(one, line(row.Schema(), row.Values())) || !slices.Equal(one, text(rows[2])) || len(rows[3]) != 0 {
+				t.Fatalf("%s: %v has %v, then %v, and nobody has %d rows", table, row.Values(), one, text(rows[2]), len(rows[3]))
+			}
+			for _, x := range rows[1] {
+				same := fmt.Sprint(x.Value(of)) == fmt.Sprint(row.Value(of))
+				if same != slices.Contains(one, line(x.Schema(), x.Values())) {
+					t.Fatalf("%s: of %v, %v has %v", table, text(rows[1]), row.Value(of), one)
+				}
+			}
+			if rec := RecordOf(rows[1]); int(rec.NumRows()) != len(rows[1]) || !slices.Equal(text([]Row{{rec, 0}}), text(rows[1][:1])) {
+				t.Fatalf("%s: the record of %v has %d rows", table, text(rows[1]), rec.NumRows())
+			}
+			parts++
+		}
+		if parts == 0 {
+			t.Errorf("%s is empty: a comparison with nothing shows nothing", table)
+		}
 	}
 }
