@@ -170,7 +170,6 @@ type rig struct {
 	rows   []event
 	limit  atomic.Int64
 	opt    run.Options
-	drip   bool // rows come one by one as meanwhile raises the limit
 }
 
 func newRig(t testing.TB, rows int) *rig {
@@ -209,13 +208,15 @@ var errEnoughRead = errors.New("enough is read")
 // until runs the job until n rows are committed, calling meanwhile again and again, and stops it.
 func (r *rig) until(n int, meanwhile func()) {
 	r.t.Helper()
-	if !r.drip {
-		r.limit.Store(int64(n))
-	}
+	r.limit.Store(int64(n))
 	ctx, cancel := context.WithCancelCause(r.t.Context())
 	defer cancel(nil)
 	o := r.opt
 	o.Store = r.bucket
+	before := "" // the run that is to be over
+	if o.Fresh {
+		before = r.root().Run
+	}
 	done := make(chan error, 1)
 	go func() {
 		_, err := run.Run(ctx, r.job(), o)
@@ -230,7 +231,7 @@ func (r *rig) until(n int, meanwhile func()) {
 			return
 		case <-time.After(time.Millisecond): // until the next checkpoint
 			root, _, err := r.store().Read(ctx)
-			if err != nil {
+			if err != nil || root.Run == before {
 				continue // it has none yet, or is being stopped
 			}
 			if meanwhile != nil && ctx.Err() == nil {
