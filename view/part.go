@@ -1,7 +1,7 @@
 package view
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -86,7 +86,6 @@ func newPart(t *table, m *pb.Partition, partitions int) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.found.decoder = t.decoder
 	x.handle = store.Add(objstate.Spec{Name: t.Name, Schema: t.stored}, &x.found) // as of one bucket: rows of a key are looked for in all of them
 	return x, nil
 }
@@ -125,39 +124,41 @@ func reader(ctx context.Context, read func(context.Context, []fetch.Range) ([][]
 
 // found collects the rows of a lookup. It is an objstate.Part that keeps nothing else.
 type found struct {
-	decoder *rowkey.Decoder
-	rows    *segment.Rows
-	newest  map[string]int   // by the whole key
-	keys    map[string][]int // rows by the stream's key
+	rows   *segment.Rows
+	newest []int            // row, by number of the whole key
+	wholes map[string]int   // numbers of whole keys
+	keys   map[string][]int // of whole keys, by the stream's key
 }
 
 func (f *found) begin(schema segment.Schema) {
-	*f = found{decoder: f.decoder, rows: segment.New(schema), newest: map[string]int{}, keys: map[string][]int{}}
+	*f = found{rows: segment.New(schema), wholes: map[string]int{}, keys: map[string][]int{}}
 }
 
 // Freeze implements objstate.Part. Nothing changes.
 func (f *found) Freeze(*objstate.Frame) {}
 
-// Load implements objstate.Part: of the rows of a key the newest comes last.
-func (f *found) Load(_ uint64, key, suffix []byte, rows *segment.Rows, i int) {
-	n := f.rows.Len()
+// Load implements objstate.Part: of the rows of a whole key the newest comes last.
+func (f *found) Load(_ uint64, key, _ []byte, rows *segment.Rows, i int) {
+	row := f.rows.Len()
 	f.rows.Append(rows, i)
 	whole := rows.Key(i)
-	if old, ok := f.newest[string(whole)]; ok {
-		for j, r := range f.keys[string(key)] {
-			if r == old {
-				f.keys[string(key)][j] = n
-			}
-		}
-	} else {
-		f.keys[string(key)] = append(f.keys[string(key)], n)
+	n, ok := f.wholes[string(whole)]
+	if ok {
+		f.newest[n] = row
+		return
 	}
-	f.newest[string(whole)] = n
+	n = len(f.newest)
+	f.newest = append(f.newest, row)
+	f.wholes[string(whole)] = n
+	f.keys[string(key)] = append(f.keys[string(key)], n)
 }
 
-// of returns the rows of a key, in the order of what stands behind it.
+// of returns the newest rows of a stream's key, in the order of what stands behind it.
 func (f *found) of(key []byte) []int {
-	rows := f.keys[string(key)]
-	slices.SortFunc(rows, func(a, b int) int { return cmp.Compare(string(f.rows.Key(a)), string(f.rows.Key(b))) })
+	var rows []int
+	for _, n := range f.keys[string(key)] {
+		rows = append(rows, f.newest[n])
+	}
+	slices.SortFunc(rows, func(a, b int) int { return bytes.Compare(f.rows.Key(a), f.rows.Key(b)) })
 	return rows
 }
