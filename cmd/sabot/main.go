@@ -21,7 +21,10 @@ import (
 type cli struct {
 	Inspect inspectCmd `cmd:"" help:"Show how far a job is: as of its last checkpoint."`
 	State   struct {
-		Ls stateLsCmd `cmd:"" help:"List a job's tables of keyed state."`
+		Ls     stateLsCmd     `cmd:"" help:"List a job's tables of keyed state."`
+		Get    stateGetCmd    `cmd:"" help:"Show what a table has of a key."`
+		Scan   stateScanCmd   `cmd:"" help:"Show rows of a table."`
+		Export stateExportCmd `cmd:"" help:"Write a table to a file: Parquet, Arrow IPC, CSV or JSON lines."`
 	} `cmd:"" help:"Look at keyed state."`
 	Fsck   fsckCmd `cmd:"" help:"Check that all that a job's last checkpoint names is there and whole; exit 1 if not."`
 	Bucket struct {

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +21,8 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint"
 	"github.com/sabot-stream/sabot/connectors/callback"
 	"github.com/sabot-stream/sabot/connectors/channel"
+	connector "github.com/sabot-stream/sabot/connectors/file"
+	"github.com/sabot-stream/sabot/internal/jsonl"
 	"github.com/sabot-stream/sabot/objstore/file"
 	jobs "github.com/sabot-stream/sabot/run"
 )
@@ -116,7 +121,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestHelp(t *testing.T) {
 	var all strings.Builder
-	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"},
+	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"state", "get", "--help"}, {"state", "scan", "--help"}, {"state", "export", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"},
 		{"stop", "--help"}, {"savepoint", "create", "--help"}, {"savepoint", "restore", "--help"}, {"clone", "--help"}, {"bench", "cluster", "--help"},
 		{"bench", "soak", "--help"}, {"unknown"}, {"inspect", "--unknown"}} {
 		all.WriteString(transcript(t, args...))
@@ -168,6 +173,85 @@ func TestSavepointTranscript(t *testing.T) {
 	say("savepoint", "rm", "good", "--job", "visits")
 	say("fsck", "--job", "visits")
 	golden(t, "savepoint", all.String())
+}
+
+func TestStateTranscript(t *testing.T) {
+	bucket := filepath.Join(t.TempDir(), "bucket")
+	runJob(t, bucket, "visits")
+	var all strings.Builder
+	say := func(args ...string) { all.WriteString(transcript(t, append(args, "--bucket", bucket)...)) }
+	say("savepoint", "create", "good")
+	say("state", "ls", "--json", "--at", "good")
+	say("state", "get", "last", "page 3")
+	say("state", "get", "last", "page 3", "--json", "--at", "good")
+	say("state", "get", "last", "page 8")
+	say("state", "get", "last")
+	say("state", "get", "lost", "page 3")
+	say("state", "get", "last", "page 3", "2024-01-01")
+	say("state", "scan", "last")
+	say("state", "scan", "last", "--limit", "2")
+	say("state", "scan", "last", "--limit", "1", "--json")
+	say("state", "scan", "last", "--limit", "-1")
+	say("state", "scan", "last", "--at", "bad")
+	say("state", "scan", "last", "--at", "4711")
+	for _, f := range []string{"parquet", "arrow", "csv", "jsonl"} {
+		say("state", "export", "last", "--out", filepath.Join(bucket, "out."+f), "--at", "good")
+	}
+	say("state", "export", "last", "--out", filepath.Join(bucket, "out.csv"), "--json")
+	say("state", "export", "last", "--out", filepath.Join(bucket, "out.txt"))
+	say("state", "export", "lost", "--out", filepath.Join(bucket, "lost.csv"))
+	for _, f := range []string{"csv", "jsonl"} {
+		b, err := os.ReadFile(filepath.Join(bucket, "out."+f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&all, "out.%s:\n%s\n", f, b)
+	}
+	want, err := os.ReadFile(filepath.Join(bucket, "out.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"parquet", "arrow"} {
+		if got := exported(t, filepath.Join(bucket, "out."+f)); got != string(want) {
+			t.Errorf("out.%s holds\n%s\nwant\n%s", f, got, want)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(bucket, ".*-*")); err != nil || len(left) > 0 {
+		t.Errorf("exports have left %v, %v", left, err)
+	}
+	golden(t, "state", all.String())
+}
+
+// exported returns the rows of a file as JSON lines.
+func exported(t *testing.T, path string) string {
+	t.Helper()
+	s := connector.Source{URL: path}
+	env := sabot.Env{Log: slog.New(slog.DiscardHandler), Now: time.Now, MaxRows: 100}
+	schema, splits, err := s.Describe(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Open(t.Context(), env, schema, splits[0], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	for {
+		c, err := r.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			return b.String()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Rows != nil {
+			if err := jsonl.Encode(&b, c.Rows); err != nil {
+				t.Fatal(err)
+			}
+			c.Rows.Release()
+		}
+	}
 }
 
 // damage flips bits of the state of job visits.

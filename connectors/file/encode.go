@@ -1,8 +1,10 @@
 package file
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -19,30 +21,37 @@ import (
 func encode(f Format, rows array.RecordReader) (*bytes.Buffer, error) {
 	b := buffers.Get().(*bytes.Buffer)
 	b.Reset()
-	var err error
-	switch f {
-	case Parquet:
-		err = encodeParquet(b, rows)
-	case Arrow:
-		err = encodeArrow(b, rows)
-	case CSV:
-		err = encodeCSV(b, rows)
-	default:
-		err = encodeJSONL(b, rows)
-	}
-	if err != nil {
+	if err := Write(b, f, rows); err != nil {
 		buffers.Put(b)
 		return nil, err
 	}
 	return b, nil
 }
 
+// Write writes rows to w in a format, as a Sink publishes them. What it holds in memory is a batch, or a million rows of Parquet. It does not close w, nor
+// release the reader.
+func Write(w io.Writer, f Format, rows array.RecordReader) error {
+	switch f {
+	case Parquet:
+		return writeParquet(w, rows)
+	case Arrow:
+		return writeArrow(w, rows)
+	case CSV:
+		b := bufio.NewWriter(w)
+		return errors.Join(writeRows(b, rows), b.Flush())
+	}
+	return writeJSONL(w, rows)
+}
+
+// FormatOf returns the format that the extension of a file's name tells; the error is Invalid.
+func FormatOf(path string) (Format, error) { return formatOf(path, "") }
+
 // unclosed hides Close: the writers close what they write to.
-type unclosed struct{ *bytes.Buffer }
+type unclosed struct{ io.Writer }
 
 func (unclosed) Close() error { return nil }
 
-func encodeParquet(b *bytes.Buffer, rows array.RecordReader) error {
+func writeParquet(to io.Writer, rows array.RecordReader) error {
 	props := []parquet.WriterProperty{parquet.WithCompression(compress.Codecs.Snappy), parquet.WithDictionaryDefault(false), parquet.WithStats(true),
 		parquet.WithCreatedBy("sabot"), parquet.WithMaxRowGroupLength(1 << 20)}
 	for _, f := range rows.Schema().Fields() {
@@ -50,7 +59,7 @@ func encodeParquet(b *bytes.Buffer, rows array.RecordReader) error {
 			props = append(props, parquet.WithDictionaryFor(f.Name, true))
 		}
 	}
-	w, err := pqarrow.NewFileWriter(rows.Schema(), unclosed{b}, parquet.NewWriterProperties(props...), pqarrow.DefaultWriterProps())
+	w, err := pqarrow.NewFileWriter(rows.Schema(), unclosed{to}, parquet.NewWriterProperties(props...), pqarrow.DefaultWriterProps())
 	if err != nil {
 		return err
 	}
@@ -62,8 +71,8 @@ func encodeParquet(b *bytes.Buffer, rows array.RecordReader) error {
 	return errors.Join(rows.Err(), w.Close())
 }
 
-func encodeArrow(b *bytes.Buffer, rows array.RecordReader) error {
-	w, err := ipc.NewFileWriter(unclosed{b}, ipc.WithSchema(rows.Schema()))
+func writeArrow(to io.Writer, rows array.RecordReader) error {
+	w, err := ipc.NewFileWriter(unclosed{to}, ipc.WithSchema(rows.Schema()))
 	if err != nil {
 		return err
 	}
@@ -75,8 +84,8 @@ func encodeArrow(b *bytes.Buffer, rows array.RecordReader) error {
 	return errors.Join(rows.Err(), w.Close())
 }
 
-// encodeCSV writes a null as nothing and an empty text as "", so that reading keeps them apart.
-func encodeCSV(b *bytes.Buffer, rows array.RecordReader) error {
+// writeRows writes CSV. A null is written as nothing and an empty text as "", so that reading keeps them apart.
+func writeRows(b *bufio.Writer, rows array.RecordReader) error {
 	for i, f := range rows.Schema().Fields() {
 		if i > 0 {
 			b.WriteByte(',')
@@ -101,7 +110,7 @@ func encodeCSV(b *bytes.Buffer, rows array.RecordReader) error {
 	return rows.Err()
 }
 
-func writeCSV(b *bytes.Buffer, field string) {
+func writeCSV(b *bufio.Writer, field string) {
 	if field != "" && !strings.ContainsAny(field, "\",\r\n") {
 		b.WriteString(field)
 		return
@@ -119,9 +128,14 @@ func textOf(c arrow.Array, i int) string {
 	return c.ValueStr(i)
 }
 
-func encodeJSONL(b *bytes.Buffer, rows array.RecordReader) error {
+func writeJSONL(w io.Writer, rows array.RecordReader) error {
+	var b bytes.Buffer
 	for rows.Next() {
-		if err := jsonl.Encode(b, rows.RecordBatch()); err != nil {
+		b.Reset()
+		if err := jsonl.Encode(&b, rows.RecordBatch()); err != nil {
+			return err
+		}
+		if _, err := w.Write(b.Bytes()); err != nil {
 			return err
 		}
 	}
