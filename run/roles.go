@@ -17,7 +17,7 @@ import (
 
 type coordinatorFlags struct {
 	Listen     string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
-	Advertise  []string         `help:"Addresses at which standbys reach this coordinator (default: that of --listen)." placeholder:"HOST:PORT,..."`
+	Advertise  []string         `help:"Addresses at which standbys reach this coordinator (default: that of --listen, or this machine's when it listens everywhere)." placeholder:"HOST:PORT"`
 	MinWorkers int              `help:"Workers that /v1/scaling asks for at least (default ${default})." default:"1" placeholder:"N"`
 	MaxWorkers int              `help:"Workers that /v1/scaling asks for at most; 0: as many as there are partitions." default:"0" placeholder:"N"`
 	Security   control.Security `embed:""`

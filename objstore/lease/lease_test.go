@@ -14,7 +14,7 @@ import (
 	"github.com/sabot-stream/sabot/objstore/mem"
 )
 
-const length = 6 * time.Second
+const length = 3 * time.Second
 
 func lead(t *testing.T, b objstore.Bucket, force bool) (objstore.Leadership, error) {
 	t.Helper()
@@ -209,8 +209,8 @@ func TestStandbyIsCheap(t *testing.T) {
 		for _, c := range b.Calls() {
 			n[c.Op]++
 		}
-		// The holder renews each 2 s, and looks for the standby as often; the standby polls each 2 s, and registers each minute.
-		if n[fault.Put] < 9 || n[fault.Put] > 12 || n[fault.PutIf] < 280 || n[fault.PutIf] > 310 || n[fault.Get] > 930 {
+		// The holder renews each second, and looks for the standby as often; the standby polls each second, and registers each half minute.
+		if n[fault.Put] < 18 || n[fault.Put] > 23 || n[fault.PutIf] < 570 || n[fault.PutIf] > 610 || n[fault.Get] > 1860 {
 			t.Errorf("requests in ten minutes: %v", n)
 		}
 		release(t, first)

@@ -176,7 +176,7 @@ func TestLeaderThatIsNotReached(t *testing.T) {
 					t.Fatalf("state %d, offset %d: it took over from a leader that lives", state, offset)
 				}
 				l.state.Store(good)
-				if until(t, waits, 3*time.Minute) != nil {
+				if until(t, waits, 32*time.Second) != nil { // it is asked again, and a holder heeds a candidate for longer
 					t.Fatal("it took over from a leader that answers again")
 				}
 				before := len(b.Calls())
@@ -288,5 +288,29 @@ func TestLeaderThatComesBack(t *testing.T) {
 		}
 		release(t, first)
 		release(t, second)
+	})
+}
+
+// A standby that comes before the leader listens waits in the bucket, and leaves it alone as soon as it can ask.
+func TestLeaderThatListensLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := fault.Wrap(mem.New(), nil), new(line)
+		first := mustLead(t, b, false)
+		waits := standby(b, l)
+		if until(t, waits, 20*time.Second) != nil {
+			t.Fatal("it took over from a leader that lives")
+		}
+		l.listens(first)
+		if until(t, waits, 2*length) != nil {
+			t.Fatal("it took over from a leader that answers")
+		}
+		before := len(b.Calls())
+		if until(t, waits, 5*time.Minute) != nil {
+			t.Fatal("it took over from a leader that answers")
+		}
+		if writes, _ := requests(b, before); writes > 0 {
+			t.Errorf("%d writes for a standby that asks the leader", writes)
+		}
+		release(t, first)
 	})
 }
