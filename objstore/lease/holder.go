@@ -126,7 +126,11 @@ func (h *Holder) look(ctx context.Context, seen string) string {
 	name, _, _ := strings.Cut(string(body), " ")
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.waits[name] = h.Clock.Now()
+	now := h.Clock.Now()
+	if at, asks := h.heard[name]; asks && now.Sub(at) <= h.every {
+		return seen // it waits by asking, at least for now: the next look comes upon it again
+	}
+	h.waits[name] = now
 	return string(body)
 }
 
