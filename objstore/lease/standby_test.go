@@ -153,7 +153,7 @@ func TestStandbyThatIsAnsweredTakesOver(t *testing.T) {
 // A leader that lives and is not reached any more keeps its job through the bucket; when it is reached again, the bucket is left alone.
 func TestLeaderThatIsNotReached(t *testing.T) {
 	for _, state := range []int32{refuses, swallows, mute} {
-		for offset := range 12 {
+		for offset := range 6 {
 			synctest.Test(t, func(t *testing.T) {
 				b, l, logs := fault.Wrap(mem.New(), nil), new(line), new(bytes.Buffer)
 				first := mustLead(t, b, false)
@@ -164,12 +164,12 @@ func TestLeaderThatIsNotReached(t *testing.T) {
 				reached.holder.Store(h)
 				other.Ask = reached.ask // a second standby that reaches it all the time changes nothing
 				ended := make(chan bool)
-				go func() { ended <- until(t, other, time.Hour) != nil }()
+				go func() { ended <- until(t, other, 35*time.Minute) != nil }()
 				if until(t, waits, time.Minute) != nil {
 					t.Fatal("it took over from a leader that answers")
 				}
 				go func() {
-					time.Sleep(time.Duration(offset) * 970 * time.Millisecond)
+					time.Sleep(time.Duration(offset) * 1940 * time.Millisecond)
 					l.state.Store(state)
 				}()
 				if until(t, waits, 10*time.Minute) != nil {
