@@ -32,8 +32,8 @@ const (
 	changePatience = 3 * time.Second
 )
 
-// accept gives the workers that come to the driver, until ctx ends.
-type accept func(context.Context, *coord.Driver) error
+// accept gives the workers that come to the driver, until ctx ends. The leadership is nil where no other process can lead.
+type accept func(context.Context, *coord.Driver, objstore.Leadership) error
 
 // dial connects a worker with its job's coordinator.
 type dial func(context.Context) (workerConn, error)
@@ -119,7 +119,7 @@ func coordinate(ctx context.Context, job *sabot.Job, o Options, listen accept) (
 	go r.standDown(ctx, leader, stop, ended)
 	listened := make(chan error, 1)
 	go func() {
-		err := listen(work, driver)
+		err := listen(work, driver, leader)
 		if err != nil && work.Err() == nil {
 			stop(err)
 		}

@@ -80,7 +80,7 @@ func (c *cluster) coordinator() *process {
 	opt.Store, opt.Abort = c.bucket, p.abort
 	c.wg.Go(func() {
 		defer close(p.ended)
-		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, driver *coord.Driver) error {
+		p.res, p.err = coordinate(c.ctx, c.job(), opt, func(ctx context.Context, driver *coord.Driver, _ objstore.Leadership) error {
 			p.driver.Store(driver)
 			var hangUp []func()
 			defer func() {

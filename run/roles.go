@@ -12,10 +12,12 @@ import (
 	"github.com/sabot-stream/sabot/internal/control"
 	"github.com/sabot-stream/sabot/internal/coord"
 	"github.com/sabot-stream/sabot/objstore"
+	"github.com/sabot-stream/sabot/objstore/lease"
 )
 
 type coordinatorFlags struct {
 	Listen     string           `help:"Address for workers and tools (default ${default})." default:"127.0.0.1:7070" placeholder:"HOST:PORT"`
+	Advertise  []string         `help:"Addresses at which standbys reach this coordinator (default: that of --listen, or this machine's when it listens everywhere)." placeholder:"HOST:PORT"`
 	MinWorkers int              `help:"Workers that /v1/scaling asks for at least (default ${default})." default:"1" placeholder:"N"`
 	MaxWorkers int              `help:"Workers that /v1/scaling asks for at most; 0: as many as there are partitions." default:"0" placeholder:"N"`
 	Security   control.Security `embed:""`
@@ -64,14 +66,26 @@ func WorkerMain[P any](about string, build func(P) *sabot.Job, schemes ...objsto
 func executeCoordinator(ctx context.Context, f coordinatorFlags, opt Options, stdout, stderr io.Writer, job *sabot.Job) int {
 	opt.Wait, opt.MinWorkers, opt.MaxWorkers = true, f.MinWorkers, f.MaxWorkers
 	opt.Notice = func(text string) { opt.Log.Warn(text) }
-	res, err := coordinate(ctx, job, opt, func(ctx context.Context, d *coord.Driver) error {
+	asker := &control.Asker{Security: f.Security}
+	opt.ask = asker.Ask
+	res, err := coordinate(ctx, job, opt, func(ctx context.Context, d *coord.Driver, leader objstore.Leadership) error {
+		_ = asker.Close() // who led before is not asked any more
 		s, err := control.Listen(f.Listen, f.Security, clock.Real())
 		if err != nil {
 			return err
 		}
+		if h, ok := leader.(*lease.Holder); ok {
+			s.AnswerStandbys(h.Answer)
+			addrs := f.Advertise
+			if len(addrs) == 0 {
+				addrs = s.Reach()
+			}
+			h.Announce(addrs)
+		}
 		fmt.Fprintf(stdout, "Coordinating at %s.\n", s.Addr())
 		return s.Serve(ctx, d)
 	})
+	_ = asker.Close() // of a process that has never led
 	var sig signalError
 	switch {
 	case errors.As(err, &sig):

@@ -67,6 +67,8 @@ type Options struct {
 
 	role role
 
+	// ask asks the coordinator at one of some addresses whether it holds a leadership; nil: only the bucket tells.
+	ask       func(ctx context.Context, addrs []string, leadership, standby string) error
 	onFetched func(fetch.Stats)                                            // told at the end what was fetched; nil: nobody
 	cacheFile func(path string) (diskcache.File, error)                    // opens files of the disk cache; nil: as they are
 	watch     func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
@@ -165,7 +167,7 @@ func (r *localRun) lead(ctx context.Context) (objstore.Leadership, error) {
 	}
 	locker := objstore.LockerOf(r.bucket)
 	if locker == nil {
-		locker = &lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock}
+		locker = &lease.Locker{Bucket: r.bucket, Clock: r.opt.Clock, Ask: r.opt.ask, Log: r.opt.Log}
 	}
 	told := false
 	for {

@@ -38,6 +38,7 @@ type Server struct {
 	listener net.Listener
 	grpc     *grpc.Server
 	driver   *coord.Driver
+	leads    func(leadership, standby string) bool // nil: nobody can ask
 	clock    clock.Clock
 }
 

@@ -1,11 +1,17 @@
-// Package lease lets one process at a time lead a job on a bucket that cannot lock: the object LEASE in the job's folder says who leads, and changes
-// as long as that process lives.
+// Package lease lets one process at a time lead a job on a bucket that cannot lock: the object LEASE in the job's folder says who leads.
 //
 // It is about liveness alone. Safety rests on the terms of CURRENT: two leaders at a time do no harm, since the later one fences the earlier.
 //
-// A lease costs requests, so its holder renews it rarely, as long as nobody waits for it. A candidate says that it is there by the object STANDBY,
-// which the holder looks for; while it finds a fresh one it renews often. A candidate takes over after several polls of its own in a row that all saw
-// the same lease, each in time: what a clock says of the time in between counts for nothing, as either process may have been stopped.
+// Requests cost money, so a holder writes nothing while nobody waits in the bucket: it only looks, rarely, whether the lease is still its own and
+// whether somebody has written STANDBY. There are two ways to wait for it:
+//
+//   - A candidate asks the holder itself, at the addresses that LEASE names (Locker.Ask). As long as the holder answers it lives, and the bucket is
+//     asked for next to nothing by either side.
+//   - A candidate that cannot reach the holder, or not any more, writes STANDBY. A holder that lives finds it and renews LEASE often from then on. The
+//     candidate takes over after several polls of its own in a row that all saw the same lease, each in time: what a clock says of the time in between
+//     counts for nothing, as either process may have been stopped.
+//
+// A holder that has heard of a candidate and hears no more looks for STANDBY often: so the candidate need not wait for the next of the rare looks.
 package lease
 
 import (
@@ -13,9 +19,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sabot-stream/sabot"
@@ -23,14 +29,21 @@ import (
 	"github.com/sabot-stream/sabot/objstore"
 )
 
-// How often a holder renews: while nobody waits, and in parts of its lease while somebody does.
 const (
-	slow  = 10 * time.Second
+	// slow is how often a holder looks at the bucket of whom nobody is known to wait there.
+	slow = 10 * time.Second
+	// parts of its lease are what a holder looks and renews in while somebody waits.
 	parts = 3
 	// polls in a row that must see no change, over a whole lease at least.
 	polls = parts + 2
-	// noticed is for how many renewals a holder renews often that has found a candidate; the candidate says that it is there twice in that time.
+	// noticed is for how many parts a holder heeds a candidate; one that waits in the bucket says that it is there twice in that time.
 	noticed = 60
+	// asks are how often a candidate asks a holder in the time of a lease.
+	asks = 10
+	// follows is for how long a candidate asks a holder until it reads the lease again.
+	follows = time.Minute
+	// asksAgain is when a candidate asks a holder again that it could not reach.
+	asksAgain = 30 * time.Second
 )
 
 // record is the body of LEASE.
@@ -39,7 +52,9 @@ type record struct {
 	Nonce   string    `json:"nonce"` // of the leadership
 	Since   time.Time `json:"since"`
 	Renewed uint64    `json:"renewed"`
-	Every   int64     `json:"every_ms"` // until the next renewal
+	Every   int64     `json:"every_ms"`           // how often its holder looks for candidates, at least
+	Lease   int64     `json:"lease_ms,omitempty"` // of the holder
+	Addrs   []string  `json:"addrs,omitempty"`    // at which it can be asked whether it lives
 	Free    bool      `json:"free,omitempty"`
 }
 
@@ -47,22 +62,45 @@ type record struct {
 type Locker struct {
 	Bucket objstore.Bucket
 	Clock  clock.Clock
+	// Ask asks the process at one of some addresses whether it holds the leadership, for a standby with a name of its own; nil error: it does. Ctx
+	// bounds the time. Without Ask only the bucket tells.
+	Ask func(ctx context.Context, addrs []string, leadership, standby string) error
+	Log *slog.Logger // nil: none
 
-	told   time.Time // when this process last said that it waits; zero: never
-	toldTo string    // the leadership that it said so to
-	toldAs string    // what it has written then
+	name      string   // of this process among the standbys
+	answered  occasion // the leadership that has answered last
+	unreached occasion // the leadership, and its addresses, that did not
+	told      occasion // the leadership that it was last said to that this process waits in the bucket
+	toldAs    string   // what it has written then
+	warned    string   // the leadership of which it was said that it cannot be reached
 }
 
-// Lead implements objstore.Locker. A process that holds the lease and lives gives a *objstore.HeldError after a few polls; the caller that wants to
-// wait calls again.
+// occasion is the last time that something was so of something.
+type occasion struct {
+	of string
+	at time.Time
+}
+
+// within tells whether it was so of something less than d ago.
+func (o occasion) within(of string, now time.Time, d time.Duration) bool {
+	ago := now.Sub(o.at)
+	return o.of == of && ago >= 0 && ago < d
+}
+
+// Lead implements objstore.Locker. A process that holds the lease and lives gives a *objstore.HeldError, at once when it answers, else after a few
+// polls; the caller that wants to wait calls again. The Leadership is a *Holder.
 func (l *Locker) Lead(ctx context.Context, prefix string, lease time.Duration, force bool) (objstore.Leadership, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "?"
 	}
-	h := &holder{Locker: l, key: strings.TrimSuffix(prefix, "/") + "/LEASE", standby: strings.TrimSuffix(prefix, "/") + "/STANDBY",
-		every: max(lease/parts, 10*time.Millisecond), lost: make(chan struct{}), stop: make(chan struct{}),
-		rec: record{Owner: fmt.Sprintf("process %d on %s", os.Getpid(), host), Nonce: l.Clock.Random(8), Since: l.Clock.Now().UTC()}}
+	if l.name == "" {
+		l.name = l.Clock.Random(8)
+	}
+	folder := strings.TrimSuffix(prefix, "/")
+	h := &Holder{Locker: l, key: folder + "/LEASE", standby: folder + "/STANDBY", lease: lease, every: max(lease/parts, 10*time.Millisecond),
+		lost: make(chan struct{}), stop: make(chan struct{}), announced: make(chan []string, 1), waits: map[string]time.Time{}, heard: map[string]time.Time{},
+		rec: record{Owner: fmt.Sprintf("process %d on %s", os.Getpid(), host), Nonce: l.Clock.Random(8), Since: l.Clock.Now().UTC(), Lease: lease.Milliseconds()}}
 	if err := h.acquire(ctx, force); err != nil {
 		return nil, err
 	}
@@ -70,20 +108,8 @@ func (l *Locker) Lead(ctx context.Context, prefix string, lease time.Duration, f
 	return h, nil
 }
 
-type holder struct {
-	*Locker
-	key, standby string
-	every        time.Duration // between renewals while somebody waits
-	rec          record
-	version      objstore.Version
-	lost         chan struct{}
-	stop         chan struct{}
-	once         sync.Once
-	wg           sync.WaitGroup
-}
-
 // read returns the lease, its version Absent when there is none.
-func (h *holder) read(ctx context.Context) (record, objstore.Version, error) {
+func (h *Holder) read(ctx context.Context) (record, objstore.Version, error) {
 	var r record
 	body, v, err := h.Bucket.Get(ctx, h.key)
 	if errors.Is(err, objstore.ErrNotFound) {
@@ -98,65 +124,8 @@ func (h *holder) read(ctx context.Context) (record, objstore.Version, error) {
 	return r, v, nil
 }
 
-// acquire returns nil when this process leads.
-func (h *holder) acquire(ctx context.Context, force bool) error {
-	seen, v, err := h.read(ctx)
-	if err != nil {
-		return err
-	}
-	if !seen.Free && !force {
-		if v, err = h.watch(ctx, seen, v); err != nil {
-			return err
-		}
-	}
-	h.version = v
-	err = h.renew(ctx, slow)
-	if errors.Is(err, objstore.ErrPrecondition) { // another candidate was faster
-		now, _, readErr := h.read(ctx)
-		return errors.Join(readErr, held(now))
-	}
-	return err
-}
-
-func held(r record) error { return &objstore.HeldError{Owner: r.Owner, Since: r.Since} }
-
-// watch polls until the lease is free, has not changed for long enough (nil), or its holder is seen alive.
-func (h *holder) watch(ctx context.Context, seen record, v objstore.Version) (objstore.Version, error) {
-	if now := h.Clock.Now(); h.told.IsZero() || h.toldTo != seen.Nonce || now.Before(h.told) || now.Sub(h.told) >= noticed/2*h.every {
-		if err := h.Bucket.Put(ctx, h.standby, []byte(h.rec.Nonce)); err != nil {
-			return "", fmt.Errorf("register as a standby: %w", err)
-		}
-		h.told, h.toldTo, h.toldAs = now, seen.Nonce, h.rec.Nonce
-	}
-	for quiet := 0; quiet < polls; {
-		step := h.every
-		if e := time.Duration(seen.Every) * time.Millisecond; quiet == 0 && e > step {
-			step = e // the holder renews rarely: it has not seen us yet
-		}
-		began := h.Clock.Now()
-		if err := h.Clock.Sleep(ctx, step); err != nil {
-			return "", err
-		}
-		if gap := h.Clock.Now().Sub(began); gap > 2*step+time.Second || gap < 0 {
-			quiet = 0 // we were stopped ourselves: what we did not see proves nothing
-			continue
-		}
-		now, at, err := h.read(ctx)
-		switch {
-		case err != nil:
-			return "", err
-		case now.Free:
-			return at, nil
-		case at != v:
-			return "", held(now)
-		}
-		quiet++
-	}
-	return v, nil
-}
-
 // renew writes the lease on top of the version that we know.
-func (h *holder) renew(ctx context.Context, every time.Duration) error {
+func (h *Holder) renew(ctx context.Context, every time.Duration) error {
 	h.rec.Renewed++
 	h.rec.Every = every.Milliseconds()
 	body, err := json.Marshal(h.rec)
@@ -177,66 +146,12 @@ func (h *holder) renew(ctx context.Context, every time.Duration) error {
 	}
 	if now.Nonce == h.rec.Nonce {
 		h.version = at
-		return nil
+		if now.Renewed == h.rec.Renewed {
+			return nil
+		}
 	}
 	if at == h.version {
 		return fmt.Errorf("take the lease: %w", err)
 	}
 	return fmt.Errorf("take the lease: %w", objstore.ErrPrecondition)
-}
-
-// run renews the lease until somebody else has it or Release is called. What fails otherwise is tried again: a term decides, not a lease.
-func (h *holder) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-h.stop
-		cancel()
-	}()
-	seen, fresh := h.toldAs, 0 // that this process has waited itself is no news
-	for {
-		every := slow
-		if fresh > 0 {
-			every = h.every
-			fresh--
-		}
-		if h.Clock.Sleep(ctx, every) != nil {
-			return
-		}
-		if body, _, err := h.Bucket.Get(ctx, h.standby); err == nil && string(body) != seen {
-			seen, fresh = string(body), noticed // for one that has come; it says so anew when it still waits
-		}
-		next := slow
-		if fresh > 0 {
-			next = h.every
-		}
-		if err := h.renew(ctx, next); errors.Is(err, objstore.ErrPrecondition) {
-			close(h.lost)
-			return
-		}
-	}
-}
-
-// Lost implements objstore.Leadership.
-func (h *holder) Lost() <-chan struct{} { return h.lost }
-
-// Release implements objstore.Leadership: the next candidate need not wait.
-func (h *holder) Release() error {
-	var err error
-	h.once.Do(func() {
-		close(h.stop)
-		h.wg.Wait()
-		select {
-		case <-h.lost:
-			return
-		default:
-		}
-		h.rec.Free = true
-		ctx, cancel := context.WithTimeout(context.Background(), slow)
-		defer cancel()
-		if err = h.renew(ctx, 0); errors.Is(err, objstore.ErrPrecondition) {
-			err = nil // somebody has it
-		}
-	})
-	return err
 }

@@ -939,6 +939,94 @@ func (*CloneReply) Descriptor() ([]byte, []int) {
 	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{15}
 }
 
+type LeadsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leadership    string                 `protobuf:"bytes,1,opt,name=leadership,proto3" json:"leadership,omitempty"`
+	Standby       string                 `protobuf:"bytes,2,opt,name=standby,proto3" json:"standby,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeadsRequest) Reset() {
+	*x = LeadsRequest{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeadsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeadsRequest) ProtoMessage() {}
+
+func (x *LeadsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeadsRequest.ProtoReflect.Descriptor instead.
+func (*LeadsRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LeadsRequest) GetLeadership() string {
+	if x != nil {
+		return x.Leadership
+	}
+	return ""
+}
+
+func (x *LeadsRequest) GetStandby() string {
+	if x != nil {
+		return x.Standby
+	}
+	return ""
+}
+
+type LeadsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeadsReply) Reset() {
+	*x = LeadsReply{}
+	mi := &file_internal_control_pb_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeadsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeadsReply) ProtoMessage() {}
+
+func (x *LeadsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_pb_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeadsReply.ProtoReflect.Descriptor instead.
+func (*LeadsReply) Descriptor() ([]byte, []int) {
+	return file_internal_control_pb_control_proto_rawDescGZIP(), []int{17}
+}
+
 var File_internal_control_pb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_pb_control_proto_rawDesc = "" +
@@ -1007,7 +1095,14 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
 	"\x03job\x18\x03 \x01(\tR\x03job\"\f\n" +
 	"\n" +
-	"CloneReply2\xf6\x04\n" +
+	"CloneReply\"H\n" +
+	"\fLeadsRequest\x12\x1e\n" +
+	"\n" +
+	"leadership\x18\x01 \x01(\tR\n" +
+	"leadership\x12\x18\n" +
+	"\astandby\x18\x02 \x01(\tR\astandby\"\f\n" +
+	"\n" +
+	"LeadsReply2\xbd\x05\n" +
 	"\aControl\x12J\n" +
 	"\x04Work\x12\x1f.sabot.checkpoint.v1.FromWorker\x1a\x1d.sabot.checkpoint.v1.ToWorker(\x010\x01\x12H\n" +
 	"\x06Status\x12\x1f.sabot.control.v1.StatusRequest\x1a\x1d.sabot.control.v1.StatusReply\x12B\n" +
@@ -1016,7 +1111,8 @@ const file_internal_control_pb_control_proto_rawDesc = "" +
 	"\aRescale\x12 .sabot.control.v1.RescaleRequest\x1a\x1e.sabot.control.v1.RescaleReply\x12Q\n" +
 	"\tSavepoint\x12\".sabot.control.v1.SavepointRequest\x1a .sabot.control.v1.SavepointReply\x12c\n" +
 	"\x0fRemoveSavepoint\x12(.sabot.control.v1.RemoveSavepointRequest\x1a&.sabot.control.v1.RemoveSavepointReply\x12E\n" +
-	"\x05Clone\x12\x1e.sabot.control.v1.CloneRequest\x1a\x1c.sabot.control.v1.CloneReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
+	"\x05Clone\x12\x1e.sabot.control.v1.CloneRequest\x1a\x1c.sabot.control.v1.CloneReply\x12E\n" +
+	"\x05Leads\x12\x1e.sabot.control.v1.LeadsRequest\x1a\x1c.sabot.control.v1.LeadsReplyB=Z;github.com/sabot-stream/sabot/internal/control/pb;controlpbb\x06proto3"
 
 var (
 	file_internal_control_pb_control_proto_rawDescOnce sync.Once
@@ -1030,7 +1126,7 @@ func file_internal_control_pb_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_pb_control_proto_rawDescData
 }
 
-var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_internal_control_pb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_internal_control_pb_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: sabot.control.v1.StatusRequest
 	(*StatusReply)(nil),            // 1: sabot.control.v1.StatusReply
@@ -1048,19 +1144,21 @@ var file_internal_control_pb_control_proto_goTypes = []any{
 	(*RemoveSavepointReply)(nil),   // 13: sabot.control.v1.RemoveSavepointReply
 	(*CloneRequest)(nil),           // 14: sabot.control.v1.CloneRequest
 	(*CloneReply)(nil),             // 15: sabot.control.v1.CloneReply
-	(*pb.Root)(nil),                // 16: sabot.checkpoint.v1.Root
-	(*pb.Progress)(nil),            // 17: sabot.checkpoint.v1.Progress
-	(*pb.Load)(nil),                // 18: sabot.checkpoint.v1.Load
-	(*pb.FromWorker)(nil),          // 19: sabot.checkpoint.v1.FromWorker
-	(*pb.ToWorker)(nil),            // 20: sabot.checkpoint.v1.ToWorker
+	(*LeadsRequest)(nil),           // 16: sabot.control.v1.LeadsRequest
+	(*LeadsReply)(nil),             // 17: sabot.control.v1.LeadsReply
+	(*pb.Root)(nil),                // 18: sabot.checkpoint.v1.Root
+	(*pb.Progress)(nil),            // 19: sabot.checkpoint.v1.Progress
+	(*pb.Load)(nil),                // 20: sabot.checkpoint.v1.Load
+	(*pb.FromWorker)(nil),          // 21: sabot.checkpoint.v1.FromWorker
+	(*pb.ToWorker)(nil),            // 22: sabot.checkpoint.v1.ToWorker
 }
 var file_internal_control_pb_control_proto_depIdxs = []int32{
-	16, // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
+	18, // 0: sabot.control.v1.StatusReply.root:type_name -> sabot.checkpoint.v1.Root
 	3,  // 1: sabot.control.v1.StatusReply.workers:type_name -> sabot.control.v1.WorkerStatus
 	2,  // 2: sabot.control.v1.StatusReply.splits:type_name -> sabot.control.v1.SplitStatus
-	17, // 3: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
-	18, // 4: sabot.control.v1.WorkerStatus.load:type_name -> sabot.checkpoint.v1.Load
-	19, // 5: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
+	19, // 3: sabot.control.v1.WorkerStatus.progress:type_name -> sabot.checkpoint.v1.Progress
+	20, // 4: sabot.control.v1.WorkerStatus.load:type_name -> sabot.checkpoint.v1.Load
+	21, // 5: sabot.control.v1.Control.Work:input_type -> sabot.checkpoint.v1.FromWorker
 	0,  // 6: sabot.control.v1.Control.Status:input_type -> sabot.control.v1.StatusRequest
 	4,  // 7: sabot.control.v1.Control.Stop:input_type -> sabot.control.v1.StopRequest
 	6,  // 8: sabot.control.v1.Control.Drain:input_type -> sabot.control.v1.DrainRequest
@@ -1068,16 +1166,18 @@ var file_internal_control_pb_control_proto_depIdxs = []int32{
 	10, // 10: sabot.control.v1.Control.Savepoint:input_type -> sabot.control.v1.SavepointRequest
 	12, // 11: sabot.control.v1.Control.RemoveSavepoint:input_type -> sabot.control.v1.RemoveSavepointRequest
 	14, // 12: sabot.control.v1.Control.Clone:input_type -> sabot.control.v1.CloneRequest
-	20, // 13: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
-	1,  // 14: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
-	5,  // 15: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
-	7,  // 16: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
-	9,  // 17: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
-	11, // 18: sabot.control.v1.Control.Savepoint:output_type -> sabot.control.v1.SavepointReply
-	13, // 19: sabot.control.v1.Control.RemoveSavepoint:output_type -> sabot.control.v1.RemoveSavepointReply
-	15, // 20: sabot.control.v1.Control.Clone:output_type -> sabot.control.v1.CloneReply
-	13, // [13:21] is the sub-list for method output_type
-	5,  // [5:13] is the sub-list for method input_type
+	16, // 13: sabot.control.v1.Control.Leads:input_type -> sabot.control.v1.LeadsRequest
+	22, // 14: sabot.control.v1.Control.Work:output_type -> sabot.checkpoint.v1.ToWorker
+	1,  // 15: sabot.control.v1.Control.Status:output_type -> sabot.control.v1.StatusReply
+	5,  // 16: sabot.control.v1.Control.Stop:output_type -> sabot.control.v1.StopReply
+	7,  // 17: sabot.control.v1.Control.Drain:output_type -> sabot.control.v1.DrainReply
+	9,  // 18: sabot.control.v1.Control.Rescale:output_type -> sabot.control.v1.RescaleReply
+	11, // 19: sabot.control.v1.Control.Savepoint:output_type -> sabot.control.v1.SavepointReply
+	13, // 20: sabot.control.v1.Control.RemoveSavepoint:output_type -> sabot.control.v1.RemoveSavepointReply
+	15, // 21: sabot.control.v1.Control.Clone:output_type -> sabot.control.v1.CloneReply
+	17, // 22: sabot.control.v1.Control.Leads:output_type -> sabot.control.v1.LeadsReply
+	14, // [14:23] is the sub-list for method output_type
+	5,  // [5:14] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name
@@ -1094,7 +1194,7 @@ func file_internal_control_pb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_pb_control_proto_rawDesc), len(file_internal_control_pb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	Control_Savepoint_FullMethodName       = "/sabot.control.v1.Control/Savepoint"
 	Control_RemoveSavepoint_FullMethodName = "/sabot.control.v1.Control/RemoveSavepoint"
 	Control_Clone_FullMethodName           = "/sabot.control.v1.Control/Clone"
+	Control_Leads_FullMethodName           = "/sabot.control.v1.Control/Leads"
 )
 
 // ControlClient is the client API for Control service.
@@ -51,6 +52,8 @@ type ControlClient interface {
 	RemoveSavepoint(ctx context.Context, in *RemoveSavepointRequest, opts ...grpc.CallOption) (*RemoveSavepointReply, error)
 	// Clone keeps for another job what a pin keeps; that job may be made when the root lists the new pin.
 	Clone(ctx context.Context, in *CloneRequest, opts ...grpc.CallOption) (*CloneReply, error)
+	// Leads returns when this coordinator holds a leadership, and fails when it does not. A standby asks it, so that neither need ask the bucket.
+	Leads(ctx context.Context, in *LeadsRequest, opts ...grpc.CallOption) (*LeadsReply, error)
 }
 
 type controlClient struct {
@@ -144,6 +147,16 @@ func (c *controlClient) Clone(ctx context.Context, in *CloneRequest, opts ...grp
 	return out, nil
 }
 
+func (c *controlClient) Leads(ctx context.Context, in *LeadsRequest, opts ...grpc.CallOption) (*LeadsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeadsReply)
+	err := c.cc.Invoke(ctx, Control_Leads_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -163,6 +176,8 @@ type ControlServer interface {
 	RemoveSavepoint(context.Context, *RemoveSavepointRequest) (*RemoveSavepointReply, error)
 	// Clone keeps for another job what a pin keeps; that job may be made when the root lists the new pin.
 	Clone(context.Context, *CloneRequest) (*CloneReply, error)
+	// Leads returns when this coordinator holds a leadership, and fails when it does not. A standby asks it, so that neither need ask the bucket.
+	Leads(context.Context, *LeadsRequest) (*LeadsReply, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -196,6 +211,9 @@ func (UnimplementedControlServer) RemoveSavepoint(context.Context, *RemoveSavepo
 }
 func (UnimplementedControlServer) Clone(context.Context, *CloneRequest) (*CloneReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Clone not implemented")
+}
+func (UnimplementedControlServer) Leads(context.Context, *LeadsRequest) (*LeadsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Leads not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -351,6 +369,24 @@ func _Control_Clone_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Leads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeadsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Leads(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Leads_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Leads(ctx, req.(*LeadsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -385,6 +421,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Clone",
 			Handler:    _Control_Clone_Handler,
+		},
+		{
+			MethodName: "Leads",
+			Handler:    _Control_Leads_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
