@@ -135,11 +135,17 @@ func (d *disk) compact(r *rand.Rand) {
 	run := at[from : from+1+r.IntN(len(at)-from)]
 	var in []objstate.Ref
 	clip := refs[run[0]].Clip
-	for _, i := range run {
+	for k, i := range run {
+		if k > 0 && slices.ContainsFunc(refs[run[0]+1:i], func(x objstate.Ref) bool {
+			return x.Bucket != bucket && overlaps([]objstate.Ref{x}, refs[i], refs[i].Clip)
+		}) {
+			run = run[:k] // what follows would pass something older
+			break
+		}
 		in = append(in, refs[i])
 		clip = rowkey.Range{Lo: min(clip.Lo, refs[i].Clip.Lo), Hi: max(clip.Hi, refs[i].Clip.Hi)}
 	}
-	bottom := !slices.ContainsFunc(refs[:run[0]], func(x objstate.Ref) bool { return x.Bucket == bucket && !x.Clip.Intersect(clip).Empty() })
+	bottom := !overlaps(refs[:run[0]], in[0], clip)
 	seg, info, err := objstate.Compact(d.fetch, in, bottom)
 	if err != nil {
 		d.t.Fatal(err)
@@ -155,6 +161,13 @@ func (d *disk) compact(r *rand.Rand) {
 	}
 	p[table] = out
 	d.version++
+}
+
+// overlaps tells whether one of refs may have rows of the keys that like has in a range.
+func overlaps(refs []objstate.Ref, like objstate.Ref, in rowkey.Range) bool {
+	return slices.ContainsFunc(refs, func(x objstate.Ref) bool {
+		return !x.Clip.Intersect(in).Empty() && (x.Bucket == like.Bucket || x.Bucket.Lo < like.Bucket.Hi && like.Bucket.Lo < x.Bucket.Hi)
+	})
 }
 
 // repartition divides the lane's hash space anew. No state is copied: a reference goes to each partition that overlaps it, clipped to that. The operator
@@ -181,9 +194,7 @@ func (d *disk) repartition(n int) {
 // joined appends a reference, or widens the clip of one to the same bytes that it continues, if nothing newer stands behind that.
 func joined(refs []objstate.Ref, r objstate.Ref) []objstate.Ref {
 	for i, l := range refs {
-		if l.Object == r.Object && l.Offset == r.Offset && l.Clip.Hi == r.Clip.Lo && !slices.ContainsFunc(refs[i+1:], func(x objstate.Ref) bool {
-			return x.Bucket == r.Bucket && !x.Clip.Intersect(r.Clip).Empty()
-		}) {
+		if l.Object == r.Object && l.Offset == r.Offset && l.Clip.Hi == r.Clip.Lo && !overlaps(refs[i+1:], r, r.Clip) {
 			refs[i].Clip.Hi = r.Clip.Hi
 			return refs
 		}
