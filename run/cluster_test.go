@@ -59,7 +59,7 @@ func (metering) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Spl
 
 func (metering) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, s sabot.Split, at sabot.Position) (sabot.Reader, error) {
 	e, err := row.NewEncoder[measure]()
-	r := &meterReader{encoder: e, most: env.MaxRows}
+	r := &meterReader{encoder: e, most: env.MaxRows, of: measureOf}
 	r.split, _ = strconv.Atoi(string(s.ID)) // ours
 	r.next, _ = strconv.Atoi(string(at))
 	return r, err
@@ -68,6 +68,7 @@ func (metering) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, s sabot.
 type meterReader struct {
 	encoder           *row.Encoder[measure]
 	split, next, most int
+	of                func(split, i int) measure
 }
 
 func (r *meterReader) Read(context.Context) (sabot.Chunk, error) {
@@ -76,7 +77,7 @@ func (r *meterReader) Read(context.Context) (sabot.Chunk, error) {
 	}
 	n := 0
 	for ; n < max(1, r.most) && r.next < meterRows; n++ {
-		m := measureOf(r.split, r.next)
+		m := r.of(r.split, r.next)
 		r.encoder.Append(&m)
 		r.next++
 	}
