@@ -30,6 +30,9 @@ func decodeSection(b []byte) (recs []arrow.RecordBatch, err error) {
 		if err == io.EOF {
 			return recs, nil
 		}
+		if err == nil {
+			err = checkLengths(rec)
+		}
 		if err != nil {
 			for _, rec := range recs {
 				rec.Release()
@@ -67,4 +70,14 @@ func (a *bounded) take(n int) {
 		panic(errTooLarge)
 	}
 	a.left -= max(0, n)
+}
+
+// checkLengths tells whether the columns of a record have as many rows as it says.
+func checkLengths(rec arrow.RecordBatch) error {
+	for i, c := range rec.Columns() {
+		if int64(c.Len()) != rec.NumRows() {
+			return fmt.Errorf("column %d has %d rows of %d", i, c.Len(), rec.NumRows())
+		}
+	}
+	return nil
 }
