@@ -158,6 +158,11 @@ func (p *processRun) both(name string, op func(Collector) error, step func(*proc
 	if got, want := p.op.keys.Len(), len(p.model.keys); got != want && !p.disk.bounded { // else some are in segments only, with what has expired
 		t.Fatalf("%s: %d keys are kept, want %d", name, got, want)
 	}
+	for slot := range uint32(p.op.keys.Slots()) {
+		if p.op.keys.InUse(slot) && p.op.keys.IsHollow(slot) && p.op.holds[slot] == 0 {
+			t.Fatalf("%s: a key without values is kept, and no timer refers to it", name)
+		}
+	}
 	if p.feed.open != 0 {
 		t.Fatalf("%s: %d batches were not released", name, p.feed.open)
 	}
