@@ -101,7 +101,7 @@ func (f *folder) applyCompaction(k *pb.Compaction) {
 	for _, at := range run {
 		lo, hi = min(lo, p.Refs[at].Lo), max(hi, p.Refs[at].Hi)
 	}
-	if k.Bottom && OlderOverlaps(p.Refs[:run[0]], first, lo, hi) {
+	if k.Bottom && OlderOverlaps(p.Refs[:run[0]], first, lo, hi) || !Mergeable(p.Refs, run) {
 		return
 	}
 	var out *pb.Reference
@@ -172,10 +172,28 @@ func sameBucket(a, b *pb.Reference) bool {
 	return a.Table == b.Table && a.BucketLo == b.BucketLo && a.BucketHi == b.BucketHi
 }
 
-// OlderOverlaps tells whether one of the older references is of the same table and bucket as like and shows part of the hash range [lo,hi).
+// OlderOverlaps tells whether one of the older references may have rows of the keys that like has in the hash range [lo,hi): it is of the same table,
+// and shows part of that range and of like's time bucket. Where partitions were united, buckets overlap, and a key may have rows in several of them.
 // A compaction whose inputs have such a one below them must keep its tombstones.
 func OlderOverlaps(older []*pb.Reference, like *pb.Reference, lo, hi uint64) bool {
-	return slices.ContainsFunc(older, func(r *pb.Reference) bool { return sameBucket(r, like) && r.Lo < hi && r.Hi > lo })
+	return slices.ContainsFunc(older, func(r *pb.Reference) bool { return overlap(r, like) && r.Lo < hi && r.Hi > lo })
+}
+
+func overlap(a, b *pb.Reference) bool {
+	return sameBucket(a, b) || a.Table == b.Table && a.BucketLo < b.BucketHi && b.BucketLo < a.BucketHi
+}
+
+// Mergeable tells whether what the references at the given places of refs show may stand in the place of the first of them: none of them passes one
+// that is older and may have rows of its keys. Those of one bucket that are next to each other pass only references of other buckets.
+func Mergeable(refs []*pb.Reference, run []int) bool {
+	for _, at := range run {
+		for i := run[0] + 1; i < at; i++ {
+			if r := refs[at]; !slices.Contains(run, i) && OlderOverlaps(refs[i:i+1], r, r.Lo, r.Hi) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (f *folder) applyOutputs() {

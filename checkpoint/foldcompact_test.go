@@ -24,6 +24,15 @@ func compaction(root *pb.Root, at ...int) (*pb.Report, *pb.Compaction) {
 	return r, k
 }
 
+// inBucket gives the references at the given places, which k compacts, a time bucket that begins at lo. The first one of sampleRoot's table w is from 0 to 100.
+func inBucket(root *pb.Root, k *pb.Compaction, lo int64, at ...int) {
+	for i, n := range at {
+		r := root.Stages[0].Partitions[0].Refs[n]
+		r.BucketLo, r.BucketHi = lo, lo+20
+		k.Inputs[i].BucketLo, k.Inputs[i].BucketHi = lo, lo+20
+	}
+}
+
 func TestFoldCompaction(t *testing.T) {
 	all := []string{"t@a+0", "w@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}
 	for _, c := range []struct {
@@ -63,6 +72,24 @@ func TestFoldCompaction(t *testing.T) {
 			refs[0].Hi, refs[2].Lo, refs[4].Lo = 50, 50, 60
 			k.Inputs[0].Lo, k.Inputs[1].Lo = 50, 60
 		}, []string{"t@a+0", "w@a+10", "t@k+0", "w@b+10", "t@e+0"}},
+		{"past an older one of a bucket that overlaps", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			inBucket(o, k, 5, 0, 2)
+			o.Stages[0].Partitions[0].Refs[1].Table = "t"
+		}, []string{"t@a+0", "t@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}},
+		{"past one of a bucket that does not overlap", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			inBucket(o, k, 110, 0, 2)
+			o.Stages[0].Partitions[0].Refs[1].Table = "t"
+		}, []string{"t@k+0", "t@a+10", "w@b+10", "t@c+0", "t@e+0"}},
+		{"past one of other keys", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			inBucket(o, k, 5, 0, 2)
+			refs := o.Stages[0].Partitions[0].Refs
+			refs[1].Table, refs[1].Hi, refs[2].Lo, k.Inputs[1].Lo = "t", 50, 50, 50
+		}, []string{"t@k+0", "t@a+10", "w@b+10", "t@c+0", "t@e+0"}},
+		{"bottom, but something older is of a bucket that overlaps", []int{2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			k.Bottom = true
+			inBucket(o, k, 5, 2)
+			o.Stages[0].Partitions[0].Refs[1].Table = "t"
+		}, []string{"t@a+0", "t@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}},
 		{"whose bucket expires in the same report", []int{1}, func(_ *pb.Root, r *pb.Report, _ *pb.Compaction) {
 			r.Partitions[0].Expired = []*pb.Expiry{{Table: "w", BeforeUs: 100}}
 		}, []string{"t@a+0", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}},

@@ -72,7 +72,7 @@ func clipped(refs []*pb.Reference, lo, hi uint64) (out []*pb.Reference) {
 }
 
 // joinClips makes one of references to the same bytes whose clips are next to each other, as where partitions that were divided are united again. The
-// second of them moves up to the first; so nothing of its table, bucket and clip may stand between them, or it would become older than that.
+// second of them moves up to the first; so nothing that may have rows of its keys may stand between them, or it would become older than that.
 func joinClips(p *pb.Partition) {
 	var out []*pb.Reference
 	for _, r := range p.Refs {

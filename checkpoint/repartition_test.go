@@ -10,6 +10,9 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
+// overlapping are time buckets that have a time in common, as those of one table may where partitions were united.
+var overlapping = [5][2]int64{{0, 40}, {5, 10}, {0, 10}, {0, 80}, {4, 6}}
+
 // quietRoot has a stage of n partitions of three groups, with references to a few segments of the whole space each.
 func quietRoot(r *rand.Rand, n int) *pb.Root {
 	root := FreshRoot(nil, Start{Job: "job", Run: "run", Stages: []*pb.Stage{{Id: 1, Partitions: Partitions(n)}}})
@@ -22,7 +25,8 @@ func quietRoot(r *rand.Rand, n int) *pb.Root {
 		p.Group, p.HasWatermark, p.WatermarkUs = uint32(i%3), true, 77
 		for s := range 5 {
 			if r.IntN(4) > 0 {
-				p.Refs = append(p.Refs, &pb.Reference{Table: fmt.Sprint("t", s%2), Object: uint32(s), Length: 100, Lo: p.Lo, Hi: p.Hi, Rows: 10, Cut: uint64(s + 1)})
+				p.Refs = append(p.Refs, &pb.Reference{Table: fmt.Sprint("t", s%2), Object: uint32(s), Length: 100, Lo: p.Lo, Hi: p.Hi, Rows: 10, Cut: uint64(s + 1),
+					BucketLo: overlapping[s][0], BucketHi: overlapping[s][1]})
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package operators
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/batch"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
-	"github.com/sabot-stream/sabot/objstate"
 )
 
 // plainRow is a row as plain values: nil, bool, int64 (all signed integers, timestamps and dates), uint64, float64 or string.
@@ -223,67 +221,5 @@ func same(t testing.TB, what string, got, want []string) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, d)
-	}
-}
-
-// disk is the committed state of a lane: its segments, references and watermark.
-type disk struct {
-	t       testing.TB
-	fields  []arrow.Field
-	objects map[string][]byte
-	refs    map[string][]objstate.Ref
-	low     sabot.Micros
-	now     *objstate.Store
-	cut     uint64           // last one frozen
-	done    uint64           // last one committed
-	memory  *objstate.Memory // nil: without bounds
-}
-
-func newDisk(t testing.TB, keyFields []arrow.Field) *disk {
-	return &disk{t: t, fields: keyFields, objects: map[string][]byte{}, refs: map[string][]objstate.Ref{}, low: sabot.NoTime}
-}
-
-// resume returns a store that begins with what is committed.
-func (d *disk) resume() *objstate.Store {
-	d.t.Helper()
-	s, err := objstate.NewStore(objstate.Options{Ranges: rowkey.Even(1), Watermark: d.low, KeyFields: d.fields,
-		Refs: func() objstate.Snapshot {
-			return objstate.Snapshot{Version: d.done, Of: func(table string) []objstate.Ref { return slices.Clone(d.refs[table]) }}
-		},
-		Committed: func() uint64 { return d.done }, Memory: d.memory,
-		Fetch: func(spans []objstate.Span) ([][]byte, error) {
-			out := make([][]byte, len(spans))
-			for i, s := range spans {
-				out[i] = d.objects[s.Object][s.Off : s.Off+s.N]
-			}
-			return out, nil
-		}})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.now = s
-	return s
-}
-
-// freeze takes the store's state at a barrier; commit encodes and commits it, which may be later.
-func (d *disk) freeze(low sabot.Micros) (commit func()) {
-	d.cut++
-	cut, f := d.cut, d.now.Freeze(low, d.cut)
-	return func() {
-		d.t.Helper()
-		d.done = cut
-		if err := f.Encode(func(seg []byte, m objstate.Meta) error {
-			name := fmt.Sprint("segment ", len(d.objects))
-			d.objects[name] = bytes.Clone(seg)
-			d.refs[m.Table] = append(d.refs[m.Table], objstate.Ref{Object: name, Length: int64(len(seg)), CRC: m.Info.CRC, Bucket: m.Bucket,
-				Clip: m.Ranges[0], Rows: int64(m.Info.Rows)})
-			return nil
-		}); err != nil {
-			d.t.Fatal(err)
-		}
-		for _, x := range f.Expired() {
-			d.refs[x.Table] = slices.DeleteFunc(d.refs[x.Table], func(r objstate.Ref) bool { return r.Bucket.Hi <= x.Before })
-		}
-		d.low = low
 	}
 }

@@ -35,6 +35,7 @@ type process struct {
 	slots   []uint32 // of the rows of a batch
 	vacated []uint32 // of keys that hold nothing, and are in memory all the same; a slot may come more than once
 	settled uint64   // cut up to which they have been looked at
+	emptied []uint32 // of keys whose last timer was found to be cancelled: they may go once no call needs them
 	wants   []objstate.Want
 	event   *timerState
 	proc    *timerState
@@ -120,6 +121,7 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 		return err
 	}
 	p.sweepWall()
+	p.clean()
 	return p.flush(out)
 }
 
@@ -181,6 +183,16 @@ func (p *process) rollback() {
 	p.handler.Truncate(p.emitted)
 }
 
+// clean gives up the keys that hold nothing after all, between two batches.
+func (p *process) clean() {
+	for _, slot := range p.emptied {
+		if p.keys.InUse(slot) && p.holds[slot] == 0 {
+			p.vacate(slot)
+		}
+	}
+	p.emptied = p.emptied[:0]
+}
+
 func (p *process) flush(out Collector) error {
 	n := p.emitted
 	if n == 0 {
@@ -209,6 +221,7 @@ func (p *process) Watermark(w sabot.Micros, out Collector) error {
 		t.sweep(sweepSlots)
 	}
 	p.sweepWall()
+	p.clean()
 	return p.flush(out)
 }
 
@@ -328,6 +341,7 @@ func (p *process) Tick(now sabot.Micros, out Collector) error {
 	if err := p.fireAll(p.proc, now, out); err != nil {
 		return err
 	}
+	p.clean()
 	return p.flush(out)
 }
 

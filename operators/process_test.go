@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/sabot-stream/sabot"
-	"github.com/sabot-stream/sabot/objstate"
 )
 
 // processFuncOf returns the process function as a job carries it.
@@ -55,13 +54,14 @@ type processRun struct {
 	model *processModel
 	at    int64
 	clock int64 // processing time
+	keys  int64 // how many there are
 	steps []func(*processModel)
 }
 
-func newProcessRun(t *testing.T, seed uint64, bounded bool) *processRun {
+func newProcessRun(t *testing.T, seed uint64) *processRun {
 	r := rand.New(rand.NewPCG(seed, 11))
 	unit := []int64{1, 1_000_000, 40_000_000}[r.IntN(3)]
-	p := &processRun{r: r, unit: unit, byKey: r.IntN(2) == 0, at: (r.Int64N(200) - 100) * unit, model: newProcessModel(unit)}
+	p := &processRun{r: r, unit: unit, byKey: r.IntN(2) == 0, at: (r.Int64N(200) - 100) * unit, keys: 6, model: newProcessModel(unit)}
 	key := arrow.Field{Name: "key", Type: arrow.BinaryTypes.String, Nullable: true}
 	p.fn = processFuncOf(scripted[*string](unit, p.byKey))
 	if r.IntN(2) == 0 {
@@ -71,9 +71,6 @@ func newProcessRun(t *testing.T, seed uint64, bounded bool) *processRun {
 	p.feed = newFeed(t, arrow.NewSchema([]arrow.Field{key, {Name: "script", Type: arrow.BinaryTypes.String}}, nil), 0)
 	p.disk = newDisk(t, p.feed.keyFields())
 	p.clock = p.at
-	if bounded {
-		p.disk.memory = objstate.NewMemory(1)
-	}
 	p.open()
 	return p
 }
@@ -91,7 +88,7 @@ func (p *processRun) rows() []plainRow {
 	rows := make([]plainRow, p.r.IntN(12))
 	for i := range rows {
 		rows[i].time = p.at + (p.r.Int64N(40)-25)*p.unit
-		var key any = p.r.Int64N(6)
+		var key any = p.r.Int64N(p.keys)
 		if p.feed.schema.Field(0).Nullable {
 			if key = fmt.Sprint("key", key); p.r.IntN(6) == 0 {
 				key = nil
@@ -166,8 +163,13 @@ func (p *processRun) both(name string, op func(Collector) error, step func(*proc
 	same(t, name+": dead rows", lines(got.dead, false), lines(want.dead, false))
 	same(t, name+": failed timers", p.readable(got.deadKeys), died)
 	same(t, name+": output", byKey(got.rows), byKey(want.rows))
-	if got, want := p.op.keys.Len(), len(p.model.keys); got != want && p.disk.memory == nil && !p.asleep() { // else some are in segments only
+	if got, want := p.op.keys.Len(), len(p.model.keys); got != want && !p.disk.bounded && !p.asleep() { // else some are in segments only, with what has expired
 		t.Fatalf("%s: %d keys are kept, want %d", name, got, want)
+	}
+	for slot := range uint32(p.op.keys.Slots()) {
+		if p.op.keys.InUse(slot) && p.op.keys.IsHollow(slot) && p.op.holds[slot] == 0 {
+			t.Fatalf("%s: a key without values is kept, and no timer refers to it", name)
+		}
 	}
 	if p.feed.open != 0 {
 		t.Fatalf("%s: %d batches were not released", name, p.feed.open)
@@ -219,7 +221,7 @@ func (p *processRun) end(name string) {
 
 func TestProcessAgainstPlainMaps(t *testing.T) {
 	for seed := range seeds(100) {
-		p := newProcessRun(t, seed, false)
+		p := newProcessRun(t, seed)
 		for i := range 40 {
 			p.step(fmt.Sprintf("seed %d, step %d", seed, i))
 		}
@@ -227,41 +229,31 @@ func TestProcessAgainstPlainMaps(t *testing.T) {
 	}
 }
 
-// An operator that is made of a committed state goes on as the one did that was frozen; what came after the freeze is gone. So it
-// does when there is memory for nothing, and every key is read back for every batch.
+// mark implements rig.
+func (p *processRun) mark() (back func()) {
+	steps := slices.Clone(p.steps)
+	return func() {
+		p.steps = slices.Clone(steps)
+		p.model = newProcessModel(p.unit)
+		for _, s := range p.steps {
+			s(p.model)
+		}
+		p.model.take()
+	}
+}
+
+// low implements rig.
+func (p *processRun) low() sabot.Micros { return p.model.low }
+
+// An operator that is made of a committed state goes on as the one did that was frozen; what came after the freeze is gone. So it does whatever there
+// is memory for, and whatever becomes of the stored state meanwhile that shows the same.
 func TestProcessResumes(t *testing.T) {
-	for seed := range seeds(100) {
-		p := newProcessRun(t, 10_000+seed, seed%2 == 1)
-		kept, frozen := 0, 0 // steps before the last commit and the last freeze
-		var pending func()   // encodes and commits what was frozen
-		commit := func() {
-			if pending != nil {
-				pending()
-				pending, kept = nil, frozen
-			}
+	for seed := range seeds(120) {
+		p := newProcessRun(t, 10_000+seed)
+		if seed%3 == 2 {
+			p.keys = 30
 		}
-		for i := range 80 {
-			p.disk.now.Trim()
-			switch p.r.IntN(10) {
-			case 0, 1:
-				commit()
-				frozen, pending = len(p.steps), p.disk.freeze(p.model.low)
-			case 2:
-				if p.r.IntN(3) > 0 {
-					commit()
-				}
-				pending = nil
-				p.open()
-				p.steps = p.steps[:kept]
-				p.model = newProcessModel(p.unit)
-				for _, s := range p.steps {
-					s(p.model)
-				}
-				p.model.take()
-			default:
-				p.step(fmt.Sprintf("seed %d, step %d", seed, i))
-			}
-		}
+		newHistory(p.r, p.disk, p).run(fmt.Sprintf("seed %d", seed), 100)
 		p.end(fmt.Sprintf("seed %d", seed))
 	}
 }

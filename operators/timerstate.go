@@ -94,7 +94,9 @@ func (s *timerState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i
 	if rows.Ops[i] == segment.Delete {
 		if t.Slot = s.p.keys.Lookup(hash, key); t.Slot != objstate.NoSlot {
 			if was, _ := s.set.Remove(t); was {
-				s.p.release(t.Slot)
+				if s.p.holds[t.Slot]--; s.p.holds[t.Slot] == 0 { // a call may be at work on the key, or one of its batch be to come
+					s.p.emptied = append(s.p.emptied, t.Slot)
+				}
 			}
 		}
 		return

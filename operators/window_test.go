@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/sabot-stream/sabot"
-	"github.com/sabot-stream/sabot/objstate"
 )
 
 var timestampType = &arrow.TimestampType{Unit: arrow.Microsecond}
@@ -72,7 +72,9 @@ type windowRun struct {
 	r     *rand.Rand
 	feed  *feed
 	spec  sabot.WindowSpec
-	huge  bool // integers so large that sums overflow
+	huge  bool  // integers so large that sums overflow
+	keys  int64 // a power of two: about how many there are
+	ahead int64 // how far some rows are ahead of the others; 0: none are
 	op    Operator
 	disk  *disk
 	got   *recorder
@@ -81,7 +83,7 @@ type windowRun struct {
 	steps []func(*windowModel) answer
 }
 
-func newWindowRun(t *testing.T, seed uint64, bounded bool) *windowRun {
+func newWindowRun(t *testing.T, seed uint64) *windowRun {
 	r := rand.New(rand.NewPCG(seed, 7))
 	in := windowInput(arrow.BinaryTypes.String)
 	if r.IntN(2) == 0 {
@@ -97,11 +99,8 @@ func newWindowRun(t *testing.T, seed uint64, bounded bool) *windowRun {
 		r.Shuffle(len(spec.Aggs), func(i, j int) { spec.Aggs[i], spec.Aggs[j] = spec.Aggs[j], spec.Aggs[i] })
 		spec.Aggs = spec.Aggs[:1+r.IntN(9)]
 	}
-	w := &windowRun{r: r, feed: newFeed(t, in, 0), spec: spec, huge: r.IntN(3) == 0, at: r.Int64N(400) - 200, model: newWindowModel(in, spec)}
+	w := &windowRun{r: r, feed: newFeed(t, in, 0), spec: spec, huge: r.IntN(3) == 0, keys: 4, at: r.Int64N(400) - 200, model: newWindowModel(in, spec)}
 	w.disk = newDisk(t, w.feed.keyFields())
-	if bounded {
-		w.disk.memory = objstate.NewMemory(1)
-	}
 	w.open()
 	return w
 }
@@ -151,12 +150,15 @@ func (w *windowRun) rows() []plainRow {
 	for i := range rows {
 		if !burst || w.r.IntN(8) == 0 {
 			at = w.at + w.r.Int64N(120) - 80
+			if w.ahead > 0 && w.r.IntN(10) == 0 {
+				at += w.r.Int64N(w.ahead)
+			}
 		}
 		rows[i].time = at
 		for c, f := range w.feed.schema.Fields() {
 			v := w.value(f.Type)
 			if n, ok := v.(int64); ok && c == 0 {
-				v = n & 3
+				v = n & (w.keys - 1)
 			}
 			rows[i].vals = append(rows[i].vals, v)
 		}
@@ -202,16 +204,9 @@ func (w *windowRun) both(name string, op func() error, step func(*windowModel) a
 	}
 }
 
-func seeds(full int) uint64 {
-	if testing.Short() {
-		return uint64(max(1, full/10))
-	}
-	return uint64(full)
-}
-
 func TestWindowAgainstBruteForce(t *testing.T) {
 	for seed := range seeds(150) {
-		w := newWindowRun(t, seed, false)
+		w := newWindowRun(t, seed)
 		for i := range 30 {
 			w.step(fmt.Sprintf("seed %d, step %d", seed, i))
 		}
@@ -219,41 +214,33 @@ func TestWindowAgainstBruteForce(t *testing.T) {
 	}
 }
 
-// An operator that is made of a committed state goes on as the one did that was frozen; what came after the freeze is gone. So it
-// does when there is memory for nothing, and every key is read back for every batch.
+// mark implements rig.
+func (w *windowRun) mark() (back func()) {
+	steps := slices.Clone(w.steps)
+	return func() {
+		w.steps = slices.Clone(steps)
+		w.model = newWindowModel(w.feed.schema, w.spec)
+		for _, s := range w.steps {
+			s(w.model)
+		}
+	}
+}
+
+// low implements rig.
+func (w *windowRun) low() sabot.Micros { return w.model.low }
+
+// An operator that is made of a committed state goes on as the one did that was frozen; what came after the freeze is gone. So it does whatever there
+// is memory for, and whatever becomes of the stored state meanwhile that shows the same.
 func TestWindowResumes(t *testing.T) {
-	for seed := range seeds(80) {
-		w := newWindowRun(t, 10_000+seed, seed%2 == 1)
-		kept, frozen := 0, 0 // steps before the last commit and the last freeze
-		var pending func()   // encodes and commits what was frozen
-		commit := func() {
-			if pending != nil {
-				pending()
-				pending, kept = nil, frozen
-			}
+	for seed := range seeds(120) {
+		w := newWindowRun(t, 10_000+seed)
+		if seed%3 == 2 {
+			w.keys = 16
 		}
-		for i := range 60 {
-			name := fmt.Sprintf("seed %d, step %d", seed, i)
-			w.disk.now.Trim()
-			switch w.r.IntN(10) {
-			case 0, 1:
-				commit()
-				frozen, pending = len(w.steps), w.disk.freeze(w.model.low)
-			case 2:
-				if w.r.IntN(3) > 0 {
-					commit()
-				}
-				pending = nil
-				w.open()
-				w.steps = w.steps[:kept]
-				w.model = newWindowModel(w.feed.schema, w.spec)
-				for _, s := range w.steps {
-					s(w.model)
-				}
-			default:
-				w.step(name)
-			}
+		if seed%4 > 1 {
+			w.ahead = w.spec.Slide.Microseconds() * 400 // so that buckets are wide, and overlap where partitions are united
 		}
+		newHistory(w.r, w.disk, w).run(fmt.Sprintf("seed %d", seed), 80)
 		w.watermark(fmt.Sprintf("seed %d, end", seed), sabot.MaxMicros)
 	}
 }

@@ -59,7 +59,7 @@ func (metering) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Spl
 
 func (metering) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, s sabot.Split, at sabot.Position) (sabot.Reader, error) {
 	e, err := row.NewEncoder[measure]()
-	r := &meterReader{encoder: e, most: env.MaxRows}
+	r := &meterReader{encoder: e, most: env.MaxRows, of: measureOf}
 	r.split, _ = strconv.Atoi(string(s.ID)) // ours
 	r.next, _ = strconv.Atoi(string(at))
 	return r, err
@@ -68,6 +68,7 @@ func (metering) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, s sabot.
 type meterReader struct {
 	encoder           *row.Encoder[measure]
 	split, next, most int
+	of                func(split, i int) measure
 }
 
 func (r *meterReader) Read(context.Context) (sabot.Chunk, error) {
@@ -76,7 +77,7 @@ func (r *meterReader) Read(context.Context) (sabot.Chunk, error) {
 	}
 	n := 0
 	for ; n < max(1, r.most) && r.next < meterRows; n++ {
-		m := measureOf(r.split, r.next)
+		m := r.of(r.split, r.next)
 		r.encoder.Append(&m)
 		r.next++
 	}
@@ -287,54 +288,60 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 9))
 			l := newLedger(t)
 			c := newCluster(t, func() *sabot.Job { return meterJob(l) })
 			c.opt.Rate = 8000
-			var live []*process
-			join := func() { live = append(live, c.worker(fmt.Sprint("worker-", len(live)))) }
-			join()
-			join()
-			co := c.coordinator()
-			kills := 0
-			status := ""
-			for running := true; running; {
-				status = co.status(c.ctx)
-				select {
-				case <-co.ended:
-					running = false
-				case <-time.After(time.Duration(20+r.IntN(250)) * time.Millisecond):
-					for _, w := range live {
-						if !w.running() && w.err != nil {
-							t.Fatalf("a worker ended with %v", w.err)
-						}
-					}
-					switch x := r.IntN(6); {
-					case x == 5:
-						co.rescale(c.ctx, []int{3, 8, 16}[r.IntN(3)])
-					case x == 0 && kills < 6:
-						co.kill()
-						co = c.coordinator()
-						kills++
-					case x < 3 && len(live) < 4:
-						join()
-					case kills < 12 && len(live) > 0:
-						i := r.IntN(len(live))
-						live[i].kill()
-						live = slices.Delete(live, i, i+1)
-						kills++
-					}
-					if len(live) == 0 {
-						join()
-					}
-				}
-			}
-			if co.err != nil || !co.res.Finished {
-				t.Fatalf("the coordinator ended with %+v, %v\n%s\n%s", co.res, co.err, status, c.stuck())
-			}
+			total.Add(c.survive(rand.New(rand.NewPCG(seed, 9))))
 			l.check()
 			c.fsck()
-			total.Add(int64(kills))
 		})
 	}
+}
+
+// survive runs the job to its end while workers come and go, coordinators die, and partitions change. It returns how many processes it has killed.
+func (c *cluster) survive(r *rand.Rand) (killed int64) {
+	t := c.t
+	t.Helper()
+	var live []*process
+	join := func() { live = append(live, c.worker(fmt.Sprint("worker-", len(live)))) }
+	join()
+	join()
+	co := c.coordinator()
+	kills := 0
+	status := ""
+	for running := true; running; {
+		status = co.status(c.ctx)
+		select {
+		case <-co.ended:
+			running = false
+		case <-time.After(time.Duration(20+r.IntN(250)) * time.Millisecond):
+			for _, w := range live {
+				if !w.running() && w.err != nil {
+					t.Fatalf("a worker ended with %v", w.err)
+				}
+			}
+			switch x := r.IntN(6); {
+			case x == 5:
+				co.rescale(c.ctx, []int{3, 8, 16}[r.IntN(3)])
+			case x == 0 && kills < 6:
+				co.kill()
+				co = c.coordinator()
+				kills++
+			case x < 3 && len(live) < 4:
+				join()
+			case kills < 12 && len(live) > 0:
+				i := r.IntN(len(live))
+				live[i].kill()
+				live = slices.Delete(live, i, i+1)
+				kills++
+			}
+			if len(live) == 0 {
+				join()
+			}
+		}
+	}
+	if co.err != nil || !co.res.Finished {
+		t.Fatalf("the coordinator ended with %+v, %v\n%s\n%s", co.res, co.err, status, c.stuck())
+	}
+	return int64(kills)
 }

@@ -69,6 +69,7 @@ type Options struct {
 
 	// ask asks the coordinator at one of some addresses whether it holds a leadership; nil: only the bucket tells.
 	ask       func(ctx context.Context, addrs []string, leadership, standby string) error
+	onState   func(engine.StateStats)                                      // told what lanes have read of their state; nil: nobody
 	onFetched func(fetch.Stats)                                            // told at the end what was fetched; nil: nobody
 	cacheFile func(path string) (diskcache.File, error)                    // opens files of the disk cache; nil: as they are
 	watch     func(ctx context.Context, stats func() (engine.Stats, bool)) // shows progress until ctx ends
@@ -206,7 +207,7 @@ func (r *localRun) work(ctx context.Context, leader objstore.Leadership, graph *
 	toWorker, toCoordinator := coord.NewPipe()
 	worker := engine.New(engine.Config{Graph: graph, Name: "local", Impl: r.job.Impl, DeadLetters: r.job.DeadLetterSink(), Bucket: r.bucket, Fetch: r.fetch, Paths: r.paths,
 		Clock: r.opt.Clock, Log: r.opt.Log, Lanes: r.opt.Lanes, Rate: r.opt.Rate, FailOnBad: r.opt.FailOnBadRecord, Memory: r.opt.stateMemory(), Hold: r.opt.Drain,
-		Observe: r.cutObserver(), Trouble: r.watch.Trouble})
+		Observe: r.cutObserver(), Trouble: r.watch.Trouble, OnState: r.opt.onState})
 	driver := coord.NewDriver(coord.Options{Interval: r.opt.Checkpoint, Log: r.opt.Log, Clock: r.opt.Clock, Retain: r.opt.Retain,
 		RetainEvery: r.opt.RetainEvery, Trouble: r.watch.Trouble}, r.store)
 

@@ -105,21 +105,23 @@ func windowJob() *sabot.Job {
 }
 
 func TestHoppingWindowsWithLateness(t *testing.T) {
-	sabottest.CrashEverywhere(t, windowJob, func(h *sabottest.Harness) {
-		sabottest.Feed(h, "left", click{after(0), "x", cents(5)}, click{after(12), "x", nil}, click{after(13), "skip", cents(9)},
-			click{after(40), "y", cents(1)}, // the watermark passes 38: [−10,10) to [10,30) have fired
-			click{after(11), "x", cents(2)}, // late for [0,20) (20+10 <= 38), not for [10,30)
-			click{after(3), "z", cents(7)})  // late for all
-		win := func(from, n int, total, first, last *int64, pane int64) counted {
-			return counted{"x", after(from), after(from + 20), int64(n), total, first, last, pane}
-		}
-		y := func(from int) counted {
-			return counted{"y", after(from), after(from + 20), 1, cents(1), cents(1), cents(1), 0}
-		}
-		sabottest.Want(h, "counts-out",
-			win(-10, 1, cents(5), cents(5), cents(5), 0), win(0, 2, cents(5), cents(5), cents(5), 0),
-			win(10, 1, nil, nil, nil, 0), win(10, 2, cents(2), cents(2), cents(2), 1),
-			y(30), y(40))
-		sabottest.Want(h, "late-out", lateClick{after(3), "z"})
-	})
+	sabottest.CrashEverywhere(t, windowJob, wantWindows)
+}
+
+func wantWindows(h *sabottest.Harness) {
+	sabottest.Feed(h, "left", click{after(0), "x", cents(5)}, click{after(12), "x", nil}, click{after(13), "skip", cents(9)},
+		click{after(40), "y", cents(1)}, // the watermark passes 38: [−10,10) to [10,30) have fired
+		click{after(11), "x", cents(2)}, // late for [0,20) (20+10 <= 38), not for [10,30)
+		click{after(3), "z", cents(7)})  // late for all
+	win := func(from, n int, total, first, last *int64, pane int64) counted {
+		return counted{"x", after(from), after(from + 20), int64(n), total, first, last, pane}
+	}
+	y := func(from int) counted {
+		return counted{"y", after(from), after(from + 20), 1, cents(1), cents(1), cents(1), 0}
+	}
+	sabottest.Want(h, "counts-out",
+		win(-10, 1, cents(5), cents(5), cents(5), 0), win(0, 2, cents(5), cents(5), cents(5), 0),
+		win(10, 1, nil, nil, nil, 0), win(10, 2, cents(2), cents(2), cents(2), 1),
+		y(30), y(40))
+	sabottest.Want(h, "late-out", lateClick{after(3), "z"})
 }

@@ -84,26 +84,29 @@ func recorded(byKey bool) func(p *sabot.Proc[string, reading, report]) {
 	}
 }
 
+func handlesJob(byKey bool) func() *sabot.Job {
+	return func() *sabot.Job {
+		job := sabot.NewJob("sensors")
+		in := job.Source("readings", sabottest.Source[reading](), sabot.EventTime("at", sabot.MaxDelay(time.Second)))
+		sabot.Process(in.KeyBy("sensor"), "recorded", recorded(byKey)).Sink("reports", sabottest.Sink[report]())
+		return job
+	}
+}
+
 func TestHandles(t *testing.T) {
 	for name, byKey := range map[string]bool{"by row": false, "by key": true} {
-		job := func() *sabot.Job {
-			job := sabot.NewJob("sensors")
-			in := job.Source("readings", sabottest.Source[reading](), sabot.EventTime("at", sabot.MaxDelay(time.Second)))
-			sabot.Process(in.KeyBy("sensor"), "recorded", recorded(byKey)).Sink("reports", sabottest.Sink[report]())
-			return job
-		}
-		t.Run(name, func(t *testing.T) {
-			sabottest.CrashEverywhere(t, job, func(h *sabottest.Harness) {
-				sabottest.Feed(h, "readings", reading{"a", after(0), 5}, reading{"a", after(4), 3}, reading{"b", after(5), 7}, reading{"a", after(6), 13},
-					reading{"a", after(11), 5}, reading{"a", after(12), 0}, reading{"a", after(13), 2})
-				sabottest.Want(h, "reports",
-					report{"a", 5, "1 readings of 5, 1 recent, most 5, 0 apart, last -1, never"},
-					report{"a", 3, "2 readings of 8, 2 recent, most 5, 2 apart, last 5, never"},
-					report{"b", 7, "1 readings of 7, 1 recent, most 7, 0 apart, last -1, never"},
-					report{"a", 5, "3 readings of 13, 2 recent, most 5, 2 apart, last 3, after -1"},
-					report{"a", 0, "4 readings of 13, 3 recent, most 5, 5 apart, last 5, never"},
-					report{"a", 2, "1 readings of 2, 3 recent, most 2, 0 apart, last -1, never"})
-			})
-		})
+		t.Run(name, func(t *testing.T) { sabottest.CrashEverywhere(t, handlesJob(byKey), wantReports) })
 	}
+}
+
+func wantReports(h *sabottest.Harness) {
+	sabottest.Feed(h, "readings", reading{"a", after(0), 5}, reading{"a", after(4), 3}, reading{"b", after(5), 7}, reading{"a", after(6), 13},
+		reading{"a", after(11), 5}, reading{"a", after(12), 0}, reading{"a", after(13), 2})
+	sabottest.Want(h, "reports",
+		report{"a", 5, "1 readings of 5, 1 recent, most 5, 0 apart, last -1, never"},
+		report{"a", 3, "2 readings of 8, 2 recent, most 5, 2 apart, last 5, never"},
+		report{"b", 7, "1 readings of 7, 1 recent, most 7, 0 apart, last -1, never"},
+		report{"a", 5, "3 readings of 13, 2 recent, most 5, 2 apart, last 3, after -1"},
+		report{"a", 0, "4 readings of 13, 3 recent, most 5, 5 apart, last 5, never"},
+		report{"a", 2, "1 readings of 2, 3 recent, most 2, 0 apart, last -1, never"})
 }

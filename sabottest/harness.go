@@ -22,6 +22,10 @@ import (
 
 // Harness is one run of a test: what is fed, and what comes out.
 type Harness struct {
+	// Memory is how many bytes each process may take, as the flag --memory says it; 0: there is no bound. Half of it is for state. The garbage collector
+	// of the test's process keeps to it as well, and is busy with that, unless GOMEMLIMIT is set in the environment.
+	Memory int64
+
 	t      testing.TB
 	build  func() *sabot.Job
 	bucket objstore.Bucket
@@ -183,7 +187,7 @@ func (h *Harness) start() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("the job did not end within a minute"))
 	defer cancel()
 	opts := h.opts
-	opts.Store = h.bucket
+	opts.Store, opts.Memory = h.bucket, h.Memory
 	if h.crash != nil {
 		dead := make(chan struct{})
 		opts.Store, opts.Abort = h.crash.life(h.bucket, sync.OnceFunc(func() { close(dead) })), dead

@@ -57,13 +57,20 @@ func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy map[place]bool,
 			if part.Group != group {
 				continue
 			}
-			for at, refs := range byPlace(st.Id, part) {
+			for at, all := range byPlace(st.Id, part) {
 				dead := at.bucketHi != 0 && part.HasWatermark && at.bucketHi <= part.WatermarkUs // about to be dropped whole
 				if busy[at] || dead {
 					continue
 				}
-				if from, to, urgency := p.choose(refs, sizes, root.Objects); to > from {
-					found = append(found, candidate{at, refs, from, to, urgency})
+				var best candidate
+				for _, run := range mergeable(part.Refs, all) {
+					refs := pick(part.Refs, run)
+					if from, to, urgency := p.choose(refs, sizes, root.Objects); to > from && (best.refs == nil || urgency > best.urgency) {
+						best = candidate{at, part.Refs[:run[from]], refs[from:to], urgency}
+					}
+				}
+				if best.refs != nil {
+					found = append(found, best)
 				}
 			}
 		}
@@ -80,19 +87,19 @@ func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy map[place]bool,
 }
 
 type candidate struct {
-	at       place
-	refs     []*pb.Reference // of the place, oldest first
-	from, to int
-	urgency  int
+	at      place
+	older   []*pb.Reference // of the partition
+	refs    []*pb.Reference // to be merged, oldest first
+	urgency int
 }
 
 func (c candidate) task(root *pb.Root, n uint64) *pb.CompactionTask {
 	k := &pb.Compaction{Term: root.Term, Cut: n, Stage: c.at.stage, Lo: c.at.lo, Hi: c.at.hi}
 	t := &pb.CompactionTask{Compaction: k}
 	index := map[uint32]uint32{}
-	first := c.refs[c.from]
+	first := c.refs[0]
 	lo, hi := first.Lo, first.Hi
-	for _, r := range c.refs[c.from:c.to] {
+	for _, r := range c.refs {
 		lo, hi = min(lo, r.Lo), max(hi, r.Hi)
 		i, ok := index[r.Object]
 		if !ok {
@@ -103,18 +110,38 @@ func (c candidate) task(root *pb.Root, n uint64) *pb.CompactionTask {
 		k.Inputs = append(k.Inputs, &pb.Reference{Table: r.Table, Object: i, Offset: r.Offset, Length: r.Length, Crc: r.Crc,
 			BucketLo: r.BucketLo, BucketHi: r.BucketHi, Lo: r.Lo, Hi: r.Hi, Rows: r.Rows, Cut: r.Cut})
 	}
-	k.Bottom = !checkpoint.OlderOverlaps(c.refs[:c.from], first, lo, hi)
+	k.Bottom = !checkpoint.OlderOverlaps(c.older, first, lo, hi)
 	return t
 }
 
-// byPlace divides a partition's references by table and bucket, in their order.
-func byPlace(stage uint32, part *pb.Partition) map[place][]*pb.Reference {
-	m := map[place][]*pb.Reference{}
-	for _, r := range part.Refs {
+// byPlace divides a partition's references by table and bucket: where they stand, in their order.
+func byPlace(stage uint32, part *pb.Partition) map[place][]int {
+	m := map[place][]int{}
+	for i, r := range part.Refs {
 		at := place{stage, part.Lo, part.Hi, r.Table, r.BucketLo, r.BucketHi}
-		m[at] = append(m[at], r)
+		m[at] = append(m[at], i)
 	}
 	return m
+}
+
+// mergeable divides the references of a place into runs that may be merged. They are one run but where partitions were united, whose buckets overlap.
+func mergeable(refs []*pb.Reference, all []int) (runs [][]int) {
+	from := 0
+	for to := range all {
+		if !checkpoint.Mergeable(refs, all[from:to+1]) {
+			runs = append(runs, all[from:to])
+			from = to
+		}
+	}
+	return append(runs, all[from:])
+}
+
+func pick(refs []*pb.Reference, at []int) []*pb.Reference {
+	out := make([]*pb.Reference, len(at))
+	for k, i := range at {
+		out[k] = refs[i]
+	}
+	return out
 }
 
 // usage is how many references share a segment, and how much of each object is live.

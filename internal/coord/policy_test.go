@@ -28,6 +28,29 @@ func repeat(n int, size int64) []int64 {
 	return a
 }
 
+// Where partitions were united, so that buckets overlap, nothing is merged across what is older than a part of it and may show the same keys.
+func TestPolicyMergesNothingAcrossOverlaps(t *testing.T) {
+	root := sized(repeat(20, 1<<10)...)
+	refs := root.Stages[0].Partitions[0].Refs
+	for _, r := range refs {
+		r.BucketLo, r.BucketHi = 0, 10
+	}
+	refs[4].BucketHi = 40
+	tasks := Policy{}.withDefaults().plan(root, 0, 7, nil, 4)
+	if len(tasks) != 1 {
+		t.Fatalf("%d tasks, want 1", len(tasks))
+	}
+	k := tasks[0].Compaction
+	if n, first := len(k.Inputs), tasks[0].Objects[k.Inputs[0].Object].Key; n != 15 || first != "o5" || k.Bottom {
+		t.Errorf("merges %d from %s on, at the bottom: %t; want 15 from o5 on, not at the bottom", n, first, k.Bottom)
+	}
+	refs[4].Table = "other"
+	tasks = Policy{}.withDefaults().plan(root, 0, 7, nil, 4)
+	if len(tasks) != 1 || len(tasks[0].Compaction.Inputs) != 19 || !tasks[0].Compaction.Bottom {
+		t.Errorf("plans %v, want a task of 19 at the bottom", tasks)
+	}
+}
+
 func TestPolicyChooses(t *testing.T) {
 	const kb, mb = int64(1 << 10), int64(1 << 20)
 	for _, c := range []struct {

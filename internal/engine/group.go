@@ -124,6 +124,9 @@ func (g *group) stop() {
 		in.Drain()
 	}
 	for _, l := range g.keyed {
+		if g.w.cfg.OnState != nil {
+			g.w.cfg.OnState(l.store.Stats())
+		}
 		l.store.Close()
 	}
 }

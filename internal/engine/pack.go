@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"slices"
 	"time"
 
@@ -210,25 +209,4 @@ func (w *Worker) readSection(ctx context.Context, root *pb.Root, s *pb.Section) 
 		return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("read output section of %s at %d: checksum %08x, want %08x", key, s.Offset, got, s.Crc))
 	}
 	return b, nil
-}
-
-// decodeSection returns the records of a checked section; the caller releases them.
-func decodeSection(b []byte) ([]arrow.RecordBatch, error) {
-	r, err := ipc.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("decode output section: %w", err)
-	}
-	defer r.Release()
-	var recs []arrow.RecordBatch
-	for {
-		rec, err := r.Read()
-		if err == io.EOF {
-			return recs, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("decode output section: %w", err)
-		}
-		rec.Retain()
-		recs = append(recs, rec)
-	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
+	"github.com/sabot-stream/sabot/objstate"
 )
 
 // progress is what the lanes of a group tell of their work, to be read from any goroutine.
@@ -31,6 +32,9 @@ func (p *progress) laneEnded() { p.done.Add(1) }
 
 // ended tells whether every lane has seen the end of input.
 func (p *progress) ended() bool { return p.done.Load() == p.lanes }
+
+// StateStats counts what a lane has read of its state, and dropped from memory.
+type StateStats = objstate.Stats
 
 // Stats is a job's state for a person who watches it.
 type Stats struct {

@@ -181,12 +181,17 @@ func decodeBlock(b []byte, rows *arrow.Schema, keys *keyer) ([]*batch.Batch, err
 	if err != nil {
 		return nil, err
 	}
+	for _, rec := range recs {
+		if err := checkHidden(rec.Schema(), rows); err != nil {
+			for _, rec := range recs {
+				rec.Release()
+			}
+			return nil, err
+		}
+	}
 	var out []*batch.Batch
 	for _, rec := range recs {
 		n := rows.NumFields()
-		if int(rec.NumCols()) < n+1 {
-			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("rows between groups have %d columns, want %d and more", rec.NumCols(), n+1))
-		}
 		cols := make([]arrow.Array, n)
 		for i := range cols {
 			cols[i] = rec.Column(i)
@@ -200,4 +205,18 @@ func decodeBlock(b []byte, rows *arrow.Schema, keys *keyer) ([]*batch.Batch, err
 		out = append(out, x)
 	}
 	return out, nil
+}
+
+// checkHidden tells whether columns are those of rows, with hashes and perhaps times behind them.
+func checkHidden(got, rows *arrow.Schema) error {
+	want := append(slices.Clone(rows.Fields()), arrow.Field{Name: "hash", Type: arrow.PrimitiveTypes.Uint64}, arrow.Field{Name: "time", Type: arrow.PrimitiveTypes.Int64})
+	if n := got.NumFields(); n != len(want) && n != len(want)-1 {
+		return sabot.WithKind(sabot.Corrupt, fmt.Errorf("rows between groups have %d columns, want %d or %d", n, len(want)-1, len(want)))
+	}
+	for i, f := range got.Fields() {
+		if !arrow.TypeEqual(f.Type, want[i].Type) {
+			return sabot.WithKind(sabot.Corrupt, fmt.Errorf("column %d of rows between groups is %s, want %s", i, f.Type, want[i].Type))
+		}
+	}
+	return nil
 }

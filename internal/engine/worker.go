@@ -43,7 +43,10 @@ type Config struct {
 	FailOnBad   bool // stop at the first dead letter
 	// Memory is how many bytes of keyed state, with its indexes, are in memory; what is not used is read back when it is. 0: no bound.
 	Memory int64
-	Hold   bool // the sources give nothing until a cut lets them
+
+	// OnState is told what each keyed lane of a group has read of its state, when the group stops; nil: nobody is.
+	OnState func(StateStats)
+	Hold    bool // the sources give nothing until a cut lets them
 	// Observe is told of each stage of a cut that has ended. Any goroutine may call it; may be nil.
 	Observe func(CutStage, time.Duration)
 	// Trouble tells what is wrong with the bucket, and for how long; empty: nothing. May be nil.
