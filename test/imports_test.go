@@ -63,13 +63,14 @@ var allowed = map[string][]string{
 	"cmd/internal/jobs":   {"examples", "jobfile", "run", "objstore", "objstore/azure", "objstore/gcs"},
 	"cmd/worker":          {"cmd/internal/jobs", "run"},
 	"cmd/coordinator":     {"cmd/internal/jobs", "run"},
-	"cmd":                 {"checkpoint", "objstore", "internal/clock", "internal/control", "internal/savepoint", "internal/benchcluster", "cmd/internal/jobs"},
+	"cmd":                 {"checkpoint", "objstore", "internal/clock", "internal/control", "internal/savepoint", "internal/benchcluster", "internal/benchmicro", "cmd/internal/jobs"},
 	"sabottest":           {"run", "objstore", "internal/row"},
 	"examples":            {"run", "connectors", "examples/internal"},
 	"test":                {"test"},
 	"test/clicks":         {"run", "connectors", "test/clicks"},
 
 	"internal/benchcluster": {"run", "connectors/datagen", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/clock", "internal/control"},
+	"internal/benchmicro":   {"run", "connectors/datagen", "operators", "timers", "objstate", "objstore", "objstore/fetch", "objstore/file", "objstore/mem", "arrow", "internal/clock"},
 }
 
 type goPackage struct {

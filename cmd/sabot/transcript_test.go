@@ -117,7 +117,7 @@ func golden(t *testing.T, name, got string) {
 func TestHelp(t *testing.T) {
 	var all strings.Builder
 	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"},
-		{"stop", "--help"}, {"savepoint", "create", "--help"}, {"savepoint", "restore", "--help"}, {"clone", "--help"}, {"bench", "cluster", "--help"},
+		{"stop", "--help"}, {"savepoint", "create", "--help"}, {"savepoint", "restore", "--help"}, {"clone", "--help"}, {"bench", "cluster", "--help"}, {"bench", "micro", "--help"},
 		{"bench", "soak", "--help"}, {"unknown"}, {"inspect", "--unknown"}} {
 		all.WriteString(transcript(t, args...))
 	}
