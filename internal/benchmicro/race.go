@@ -47,9 +47,13 @@ type Race struct {
 // Side does one round of a work, and returns what it measured, in the order of the work's units.
 type Side func(context.Context) ([]float64, error)
 
+// Rounds of each side: at least so many, and for as long as patience lasts up to most of them. Short rounds, many of them, have a median that other
+// programs on the machine move little.
 const (
 	rounds      = 7
 	quickRounds = 3
+	mostRounds  = 41
+	patience    = 2 * time.Second
 )
 
 // Run measures all that is asked for.
@@ -116,12 +120,15 @@ func (w Work) measure(ctx context.Context, quick bool) (figures []Figure, err er
 	if r.Close != nil {
 		defer func() { err = errors.Join(err, r.Close()) }()
 	}
-	n := rounds
-	if quick {
-		n = quickRounds
+	begun := clock.Real().Now()
+	more := func(i int) bool {
+		if quick {
+			return i <= quickRounds
+		}
+		return i <= rounds || i <= mostRounds && clock.Real().Now().Sub(begun) < patience
 	}
 	ours, theirs := make([][]float64, len(w.Units)), make([][]float64, len(w.Units))
-	for i := range n + 1 {
+	for i := 0; more(i); i++ {
 		for _, s := range []struct {
 			side Side
 			to   [][]float64

@@ -90,8 +90,8 @@ func TestOnly(t *testing.T) {
 	if err := Measure(context.Background(), works, Options{Only: []string{"y.b"}, Figures: &out}); err != nil {
 		t.Fatal(err)
 	}
-	if no != 0 || opened != 1 || ours != rounds+1 || theirs != rounds+1 {
-		t.Errorf("x ran %d times; y was opened %d times and ran %d and %d times, want 1, %d and %d", no, opened, ours, theirs, rounds+1, rounds+1)
+	if no != 0 || opened != 1 || ours <= rounds || theirs != ours {
+		t.Errorf("x ran %d times; y was opened %d times and ran %d and %d times, want 0, 1 and %d or more", no, opened, ours, theirs, rounds+1)
 	}
 	const want = "NAME                           UNIT              SABOT     BASELINE    RATIO\n" +
 		"y.b                            rows/s                2            1     2.00\n"

@@ -34,7 +34,10 @@ type tally struct{ n, sum int64 }
 
 var tallySchema = segment.Schema{{Name: "n", Type: int64Type}, {Name: "sum", Type: int64Type}}
 
-const upsertRows = 1 << 20
+const (
+	upsertRows = 1 << 20 // that keys are drawn for
+	roundRows  = 1 << 16 // of those, in turn
+)
 
 func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K) []byte) (*Race, error) {
 	table, plain := objstate.NewTable(tallySchema), make(map[K]tally)
@@ -58,9 +61,12 @@ func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K)
 		list, hashes = append(list, c), append(hashes, rowkey.Hash(c, nil))
 	}
 	rows, slots := Ordinals(batchRows), make([]uint32, batchRows)
+	next, nextPlain := 0, 0
 	return &Race{
-		Sabot: Each(upsertRows, func() error {
-			for b := range list {
+		Sabot: Each(roundRows, func() error {
+			for range roundRows / batchRows {
+				b := next % len(list)
+				next++
 				table.UpsertBatch(hashes[b], list[b], rows, slots)
 				n, sum := table.Cols[0].Ints, table.Cols[1].Ints
 				for i, slot := range slots {
@@ -71,8 +77,10 @@ func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K)
 			}
 			return same("keys", table.Len(), keys)
 		}),
-		Baseline: Each(upsertRows, func() error {
-			for i, k := range picked {
+		Baseline: Each(roundRows, func() error {
+			from := nextPlain % upsertRows
+			nextPlain += roundRows
+			for i, k := range picked[from : from+roundRows] {
 				t := plain[k]
 				t.n++
 				t.sum += int64(i % batchRows)
