@@ -31,7 +31,8 @@ func main() {
 	if *only != "" {
 		opt.Only = strings.Split(*only, ",")
 	}
-	if err := benchmicro.Measure(ctx, works(), opt); err != nil {
+	s := stores{}
+	if err := errors.Join(benchmicro.Measure(ctx, s.works(), opt), s.close()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/pebble:", err)
 		if errors.Is(err, context.Canceled) {
 			os.Exit(130)

@@ -30,20 +30,31 @@ func count(quick bool) int64 {
 	return stateRows
 }
 
-func works() []benchmicro.Work {
+// stores are full ones, by the size of Pebble's cache: works share them, those that write come after those that read.
+type stores map[int64]*full
+
+func (s stores) works() []benchmicro.Work {
 	work := func(name, unit string, open func(quick bool) (*benchmicro.Race, error)) benchmicro.Work {
 		return benchmicro.Work{Name: name, Units: []benchmicro.Unit{{Name: unit}}, Open: open}
 	}
 	return []benchmicro.Work{
 		work("load", "ns/row", loads),
-		work("update", "ns/row", onFull(wide, updates)),
-		work("read.memory.random", "ns/key", onFull(wide, memoryReads(false))),
-		work("read.memory.sorted", "ns/key", onFull(wide, memoryReads(true))),
-		work("read.folder.random", "ns/key", onFull(narrow, folderReads(false))),
-		work("read.folder.sorted", "ns/key", onFull(narrow, folderReads(true))),
-		work("checkpoint", "ms", onFull(wide, checkpoints)),
-		work("restore", "ms", onFull(narrow, restores)),
+		work("read.memory.random", "ns/key", s.on(wide, memoryReads(false))),
+		work("read.memory.sorted", "ns/key", s.on(wide, memoryReads(true))),
+		work("update", "ns/row", s.on(wide, updates)),
+		work("checkpoint", "ms", s.on(wide, checkpoints)),
+		work("read.folder.random", "ns/key", s.on(narrow, folderReads(false))),
+		work("read.folder.sorted", "ns/key", s.on(narrow, folderReads(true))),
+		work("restore", "ms", s.on(narrow, restores)),
 	}
+}
+
+// close closes all stores, and removes what they have written.
+func (s stores) close() (err error) {
+	for _, f := range s {
+		err = errors.Join(err, f.folder.close())
+	}
+	return err
 }
 
 // Empty stores take all rows in batches, and write them to the folder.
@@ -84,23 +95,20 @@ type full struct {
 	r *rand.Rand
 }
 
-// onFull returns what opens a race on full stores.
-func onFull(cache int64, race func(*full) (*benchmicro.Race, error)) func(bool) (*benchmicro.Race, error) {
+// on returns what opens a race on the full stores with a cache of so many bytes.
+func (s stores) on(cache int64, race func(*full) (*benchmicro.Race, error)) func(bool) (*benchmicro.Race, error) {
 	return func(quick bool) (*benchmicro.Race, error) {
-		f, err := newFolder()
-		if err != nil {
-			return nil, err
-		}
-		x := &full{folder: f, n: count(quick), r: rand.New(rand.NewPCG(1, 8))}
-		err = f.load(context.Background(), x.n, cache)
-		if err == nil {
-			var r *benchmicro.Race
-			if r, err = race(x); err == nil {
-				r.Close = f.close
-				return r, nil
+		if s[cache] == nil {
+			f, err := newFolder()
+			if err != nil {
+				return nil, err
+			}
+			s[cache] = &full{folder: f, n: count(quick), r: rand.New(rand.NewPCG(1, 8))}
+			if err := f.load(context.Background(), s[cache].n, cache); err != nil {
+				return nil, err
 			}
 		}
-		return nil, errors.Join(err, f.close())
+		return race(s[cache])
 	}
 }
 

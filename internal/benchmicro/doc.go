@@ -1,6 +1,7 @@
 // Package benchmicro measures the parts that a job's speed is made of, each beside what a Go programmer would write by hand for the same work: a loop
 // over slices, a map, container/heap. Both sides run in the same call, in turn, and a figure is the median of each side's rounds: so what else the
-// machine does meanwhile falls on both.
+// machine does meanwhile falls on both. What one goroutine does by itself is measured in the time that its thread has a processor; lookups, compaction,
+// resume and jobs, whose work is of several goroutines, in the time that passes.
 //
 //	Work ── Open ──> Race ── Sabot, Baseline, Sabot, Baseline, ... ──> medians ──> Figure
 //

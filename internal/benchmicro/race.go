@@ -184,7 +184,28 @@ func took(f func() error) (time.Duration, error) {
 	return clock.Real().Now().Sub(begun), err
 }
 
-// Each is a side whose rounds do f, which handles n things: it measures nanoseconds for each.
+// worked returns how long f has a processor; f does all its work in this goroutine. What else runs on the machine does not count, but for what it takes of
+// the caches.
+func worked(f func() error) (time.Duration, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begun, err := cpuTime()
+	if err == nil {
+		err = f()
+	}
+	ended, err2 := cpuTime()
+	return ended - begun, errors.Join(err, err2)
+}
+
+// worksEach is a side whose rounds do f, which handles n things in this goroutine: it measures nanoseconds of the processor for each.
+func worksEach(n int, f func() error) Side {
+	return func(context.Context) ([]float64, error) {
+		d, err := worked(f)
+		return []float64{float64(d.Nanoseconds()) / float64(n)}, err
+	}
+}
+
+// Each is a side whose rounds do f, which handles n things: it measures nanoseconds of time for each.
 func Each(n int, f func() error) Side {
 	return func(context.Context) ([]float64, error) {
 		d, err := took(f)

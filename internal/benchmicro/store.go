@@ -52,18 +52,18 @@ func cuts(bool) (*Race, error) {
 				l.Touch(slot)
 			}
 			var f *objstate.Frozen
-			stall, _ := took(func() error { f = l.Barrier(); return nil })
+			stall, _ := worked(func() error { f = l.Barrier(); return nil })
 			rows := 0
-			rest, err := took(func() error {
+			rest, err := worked(func() error {
 				return f.Encode(func(_ []byte, m objstate.Meta) error { rows += m.Info.Rows; return nil })
 			})
 			return []float64{stall.Seconds() * 1e3, (stall + rest).Seconds() * 1e3}, errors.Join(err, same("rows", rows, dirtyKeys))
 		},
 		Baseline: func(context.Context) ([]float64, error) {
 			var clone map[pair]values
-			stall, _ := took(func() error { clone = maps.Clone(plain); return nil })
+			stall, _ := worked(func() error { clone = maps.Clone(plain); return nil })
 			rows := 0
-			rest, err := took(func() error { rows = len(flatten(clone)) / rowBytes; return nil })
+			rest, err := worked(func() error { rows = len(flatten(clone)) / rowBytes; return nil })
 			return []float64{stall.Seconds() * 1e3, (stall + rest).Seconds() * 1e3}, errors.Join(err, same("rows", rows, dirtyKeys))
 		},
 	}, nil
