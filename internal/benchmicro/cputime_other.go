@@ -8,5 +8,7 @@ import (
 	"github.com/sabot-stream/sabot/internal/clock"
 )
 
-// cpuTime returns the time: how long a thread has had a processor is asked for on Linux only.
-func cpuTime() (time.Duration, error) { return time.Duration(clock.Real().Now().UnixNano()), nil }
+// threadTime and processTime return the time: how long there was a processor is asked for on Linux only.
+func threadTime() (time.Duration, error) { return time.Duration(clock.Real().Now().UnixNano()), nil }
+
+func processTime() (time.Duration, error) { return threadTime() }

@@ -1,7 +1,8 @@
 // Package benchmicro measures the parts that a job's speed is made of, each beside what a Go programmer would write by hand for the same work: a loop
 // over slices, a map, container/heap. Both sides run in the same call, in turn, and a figure is the median of each side's rounds: so what else the
-// machine does meanwhile falls on both. What one goroutine does by itself is measured in the time that its thread has a processor; lookups, compaction,
-// resume and jobs, whose work is of several goroutines, in the time that passes.
+// machine does meanwhile falls on both. Work that
+// waits for nothing is measured in the time that it has a processor, its goroutine's own or that of the whole process, so that other programs move it by
+// what they take of the caches only; resume and jobs, which may wait, in the time that passes.
 //
 //	Work ── Open ──> Race ── Sabot, Baseline, Sabot, Baseline, ... ──> medians ──> Figure
 //

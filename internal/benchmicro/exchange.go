@@ -31,7 +31,7 @@ func scatters(lanes int) (*Race, error) {
 	}
 	s := batch.NewScatter(bounds)
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			rows := 0
 			for _, b := range in.batches {
 				b.Retain()
@@ -44,7 +44,7 @@ func scatters(lanes int) (*Race, error) {
 			}
 			return same("rows", rows, inputRows)
 		}),
-		Baseline: worksEach(inputRows, func() error {
+		Baseline: WorkedEach(inputRows, func() error {
 			rows := 0
 			out := make([]pieces, lanes)
 			for _, b := range in.batches {
@@ -124,7 +124,7 @@ func rowkeys(keyType arrow.DataType) (*Race, error) {
 		return x
 	}
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			for _, b := range in.batches {
 				encoder.Encode(b.Cols[:1], b.N, &keys)
 				hashes = rowkey.Hash(keys, hashes[:0])
@@ -134,7 +134,7 @@ func rowkeys(keyType arrow.DataType) (*Race, error) {
 			}
 			return nil
 		}),
-		Baseline: worksEach(inputRows, func() error {
+		Baseline: WorkedEach(inputRows, func() error {
 			x := uint64(0)
 			for from := 0; from < inputRows; from += batchRows {
 				x |= plain(from)

@@ -29,7 +29,7 @@ func selects(bool) (*Race, error) {
 	sel := make([]int32, 0, batchRows)
 	want := kept(in)
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			rows := 0
 			for _, b := range in.batches {
 				var err error
@@ -40,7 +40,7 @@ func selects(bool) (*Race, error) {
 			}
 			return same("rows", rows, want)
 		}),
-		Baseline: worksEach(inputRows, func() error {
+		Baseline: WorkedEach(inputRows, func() error {
 			rows := 0
 			for _, b := range in.batches {
 				sel = selectByHand(batch.Int64s(b.Cols[1]), sel[:0])
@@ -81,7 +81,7 @@ func filters(bool) (*Race, error) {
 	}
 	want := kept(in)
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			rows := 0
 			for _, b := range in.batches {
 				sel, err := p.Select(b.Cols, b.N, nil, make([]int32, 0, b.N))
@@ -99,7 +99,7 @@ func filters(bool) (*Race, error) {
 			}
 			return same("rows", rows, want)
 		}),
-		Baseline: worksEach(inputRows, func() error {
+		Baseline: WorkedEach(inputRows, func() error {
 			rows := 0
 			for _, b := range in.batches {
 				rows += filterByHand(b)
@@ -141,7 +141,7 @@ func products(bool) (*Race, error) {
 		return nil, err
 	}
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			for _, b := range in.batches {
 				out, err := p.Eval(b.Cols, b.N)
 				if err != nil {
@@ -154,7 +154,7 @@ func products(bool) (*Race, error) {
 			}
 			return nil
 		}),
-		Baseline: worksEach(inputRows, func() error {
+		Baseline: WorkedEach(inputRows, func() error {
 			for _, b := range in.batches {
 				values := batch.Int64s(b.Cols[1])
 				out := make([]int64, len(values))

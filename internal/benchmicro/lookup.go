@@ -54,7 +54,7 @@ func multigets(quick bool, bucket objstore.Bucket, remove func() error) (*Race, 
 		return func(ctx context.Context) ([]float64, error) {
 			wants := Wants(r, n, wantRows)
 			l.Found = 0
-			return Each(wantRows, func() error {
+			return SpentEach(wantRows, func() error {
 				for i := 0; i < len(wants); i += together {
 					l.Find(wants[i : i+together])
 				}

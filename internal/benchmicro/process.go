@@ -99,7 +99,7 @@ func handles(keys int, setup func(proc), plain func(*input) func() error) (*Race
 		return nil, err
 	}
 	return &Race{
-		Sabot: worksEach(inputRows, func() error {
+		Sabot: WorkedEach(inputRows, func() error {
 			for _, b := range in.batches {
 				b.Retain()
 				if err := op.Batch(b, &collector{}); err != nil {
@@ -108,7 +108,7 @@ func handles(keys int, setup func(proc), plain func(*input) func() error) (*Race
 			}
 			return nil
 		}),
-		Baseline: worksEach(inputRows, plain(in)),
+		Baseline: WorkedEach(inputRows, plain(in)),
 	}, nil
 }
 

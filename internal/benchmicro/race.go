@@ -189,26 +189,33 @@ func took(f func() error) (time.Duration, error) {
 func worked(f func() error) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	begun, err := cpuTime()
+	return between(threadTime, f)
+}
+
+// spent is worked for an f whose work is of several goroutines; those of all others in the process count too.
+func spent(f func() error) (time.Duration, error) { return between(processTime, f) }
+
+func between(now func() (time.Duration, error), f func() error) (time.Duration, error) {
+	begun, err := now()
 	if err == nil {
 		err = f()
 	}
-	ended, err2 := cpuTime()
+	ended, err2 := now()
 	return ended - begun, errors.Join(err, err2)
 }
 
-// worksEach is a side whose rounds do f, which handles n things in this goroutine: it measures nanoseconds of the processor for each.
-func worksEach(n int, f func() error) Side {
-	return func(context.Context) ([]float64, error) {
-		d, err := worked(f)
-		return []float64{float64(d.Nanoseconds()) / float64(n)}, err
-	}
-}
+// WorkedEach is a side whose rounds do f, which handles n things in this goroutine: it measures nanoseconds of a processor for each.
+func WorkedEach(n int, f func() error) Side { return perThing(worked, n, f) }
 
-// Each is a side whose rounds do f, which handles n things: it measures nanoseconds of time for each.
-func Each(n int, f func() error) Side {
+// SpentEach is a side whose rounds do f, which handles n things in whatever goroutines: it measures nanoseconds of the processors for each.
+func SpentEach(n int, f func() error) Side { return perThing(spent, n, f) }
+
+// TookEach is a side whose rounds do f, which handles n things: it measures nanoseconds of time for each.
+func TookEach(n int, f func() error) Side { return perThing(took, n, f) }
+
+func perThing(measure func(func() error) (time.Duration, error), n int, f func() error) Side {
 	return func(context.Context) ([]float64, error) {
-		d, err := took(f)
+		d, err := measure(f)
 		return []float64{float64(d.Nanoseconds()) / float64(n)}, err
 	}
 }

@@ -47,7 +47,7 @@ func encodes(codec segment.Codec) (*Race, error) {
 	perm := segment.Sort(r, nil)
 	var ours, theirs []byte
 	return &Race{
-		Sabot: worksEach(segmentRows, func() error {
+		Sabot: WorkedEach(segmentRows, func() error {
 			var err error
 			var info segment.Info
 			ours, info, err = segment.Encode(ours[:0], schema, r, perm, segment.Options{Codec: codec})
@@ -56,7 +56,7 @@ func encodes(codec segment.Codec) (*Race, error) {
 			}
 			return same("rows", info.Rows, segmentRows)
 		}),
-		Baseline: worksEach(segmentRows, func() error {
+		Baseline: WorkedEach(segmentRows, func() error {
 			theirs = gather(theirs[:0], r, perm)
 			return same("bytes", len(theirs), segmentRows*gatheredBytes)
 		}),
@@ -95,7 +95,7 @@ func decodes(codec segment.Codec) (*Race, error) {
 		want += v
 	}
 	return &Race{
-		Sabot: worksEach(segmentRows, func() error {
+		Sabot: WorkedEach(segmentRows, func() error {
 			rd, err := segment.OpenBytes(seg)
 			if err != nil {
 				return err
@@ -109,7 +109,7 @@ func decodes(codec segment.Codec) (*Race, error) {
 			}
 			return same("is the sum", sum, want)
 		}),
-		Baseline: worksEach(segmentRows, func() error { return same("is the sum", sumOf(scatterOut(flat)), want) }),
+		Baseline: WorkedEach(segmentRows, func() error { return same("is the sum", sumOf(scatterOut(flat)), want) }),
 	}, nil
 }
 

@@ -122,7 +122,7 @@ func compactions(quick bool) (*Race, error) {
 	left := int(n*merged+n) / 2
 	rate := func(f func() error) Side {
 		return func(context.Context) ([]float64, error) {
-			d, err := took(f)
+			d, err := spent(f)
 			return []float64{float64(n*merged*rowBytes) / 1e6 / d.Seconds()}, err
 		}
 	}

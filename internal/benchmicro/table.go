@@ -63,7 +63,7 @@ func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K)
 	rows, slots := Ordinals(batchRows), make([]uint32, batchRows)
 	next, nextPlain := 0, 0
 	return &Race{
-		Sabot: worksEach(roundRows, func() error {
+		Sabot: WorkedEach(roundRows, func() error {
 			for range roundRows / batchRows {
 				b := next % len(list)
 				next++
@@ -77,7 +77,7 @@ func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K)
 			}
 			return same("keys", table.Len(), keys)
 		}),
-		Baseline: worksEach(roundRows, func() error {
+		Baseline: WorkedEach(roundRows, func() error {
 			from := nextPlain % upsertRows
 			nextPlain += roundRows
 			for i, k := range picked[from : from+roundRows] {

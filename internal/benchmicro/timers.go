@@ -36,7 +36,7 @@ func fires(bool) (*Race, error) {
 	}
 	set, h := timers.NewSet(), &timerHeap{}
 	return &Race{
-		Sabot: worksEach(timerCount, func() error {
+		Sabot: WorkedEach(timerCount, func() error {
 			for _, t := range in {
 				set.Add(t)
 			}
@@ -46,7 +46,7 @@ func fires(bool) (*Race, error) {
 				return ok
 			})
 		}),
-		Baseline: worksEach(timerCount, func() error {
+		Baseline: WorkedEach(timerCount, func() error {
 			for _, t := range in {
 				heap.Push(h, t)
 			}
@@ -104,7 +104,7 @@ func combines(bool) (*Race, error) {
 	var plain [inputs]sabot.Micros
 	ours, theirs := sabot.Micros(0), sabot.Micros(0)
 	return &Race{
-		Sabot: worksEach(advanced, func() error {
+		Sabot: WorkedEach(advanced, func() error {
 			for i := range advanced {
 				ours++
 				tracker.Set(i%inputs, ours)
@@ -112,7 +112,7 @@ func combines(bool) (*Race, error) {
 			low, _ := tracker.Set(0, 0)
 			return same("is the watermark", low, ours-inputs+1)
 		}),
-		Baseline: worksEach(advanced, func() error {
+		Baseline: WorkedEach(advanced, func() error {
 			low := sabot.Micros(0)
 			for i := range advanced {
 				theirs++
@@ -154,7 +154,7 @@ func advances(bool) (*Race, error) {
 	low, plain, end := sabot.Micros(0), sabot.Micros(0), sabot.Micros(size.Microseconds())
 	fired := &collector{}
 	return &Race{
-		Sabot: worksEach(advanced, func() error {
+		Sabot: WorkedEach(advanced, func() error {
 			for range advanced {
 				low++
 				if err := op.Watermark(low, fired); err != nil {
@@ -163,7 +163,7 @@ func advances(bool) (*Race, error) {
 			}
 			return same("rows are due", fired.rows, 0)
 		}),
-		Baseline: worksEach(advanced, func() error {
+		Baseline: WorkedEach(advanced, func() error {
 			due := 0
 			for range advanced {
 				if plain++; plain >= end {
