@@ -1,7 +1,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: help run routes test lint fmt build bench minio versitygw azurite cluster cluster-kill cluster-scale cluster-down proto clean
+.PHONY: help run routes test lint fmt build bench bench-pebble minio versitygw azurite cluster cluster-kill cluster-scale cluster-down proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,9 @@ build: ## static binaries in bin/
 
 bench: ## benchmarks of the hot loops, each beside a plain loop
 	$(GO) test -run '^$$' -bench . -benchtime 0.5s ./arrow/... ./exchange/... ./objstate/... ./operators/... ./timers/...
+
+bench-pebble: ## the same state work on Pebble and on Sabot's state: make bench-pebble ARGS="--quick --only read"
+	cd bench/pebble && $(GO) run . $(ARGS)
 
 cluster: ## run a job on two coordinators, three workers and MinIO, on this machine
 	@scripts/cluster up

@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"cmd/worker":          {"cmd/internal/jobs", "run"},
 	"cmd/coordinator":     {"cmd/internal/jobs", "run"},
 	"cmd": {"checkpoint", "objstore", "view", "connectors/file", "internal/row", "internal/jsonl", "internal/clock", "internal/control", "internal/savepoint",
-		"internal/benchcluster", "internal/benchstate", "cmd/internal/jobs"},
+		"internal/benchcluster", "internal/benchmicro", "internal/benchstate", "cmd/internal/jobs"},
 	"sabottest":   {"run", "objstore", "internal/row"},
 	"examples":    {"run", "connectors", "examples/internal"},
 	"test":        {"test"},
@@ -73,6 +73,7 @@ var allowed = map[string][]string{
 
 	"internal/benchstate":   {"run", "connectors/callback"},
 	"internal/benchcluster": {"run", "connectors/datagen", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/clock", "internal/control"},
+	"internal/benchmicro":   {"run", "connectors/datagen", "operators", "timers", "objstate", "objstore", "objstore/fetch", "objstore/file", "objstore/mem", "arrow", "internal/clock"},
 }
 
 type goPackage struct {

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot/internal/benchcluster"
+	"github.com/sabot-stream/sabot/internal/benchmicro"
 	"github.com/sabot-stream/sabot/internal/benchstate"
 )
 
 type benchCmd struct {
 	Cluster benchClusterCmd `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
+	Micro   benchMicroCmd   `cmd:"" help:"Measure the parts that a job's speed is made of, each beside a plain loop or map."`
 	Soak    benchSoakCmd    `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
 	State   benchStateCmd   `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
 	Case    benchCaseCmd    `cmd:"" hidden:"" help:"One run of that job."`
@@ -60,6 +62,19 @@ func (c benchClusterCmd) Run(ctx context.Context, w io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return benchcluster.Run(ctx, opt)
+}
+
+type benchMicroCmd struct {
+	JSON  bool     `help:"Print JSON, one figure a line."`
+	Quick bool     `help:"Fewer rounds, less state, short jobs: to see that it works, not how fast it is."`
+	Only  []string `help:"Figures to measure, by how their names begin (default: all)." placeholder:"PREFIX"`
+}
+
+// Run measures.
+func (c benchMicroCmd) Run(ctx context.Context, w io.Writer) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchmicro.Run(ctx, benchmicro.Options{Only: c.Only, Quick: c.Quick, JSON: c.JSON, Figures: w})
 }
 
 type benchSoakCmd struct {

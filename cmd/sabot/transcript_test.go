@@ -121,8 +121,9 @@ func golden(t *testing.T, name, got string) {
 
 func TestHelp(t *testing.T) {
 	var all strings.Builder
-	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"state", "get", "--help"}, {"state", "scan", "--help"}, {"state", "export", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"},
-		{"stop", "--help"}, {"savepoint", "create", "--help"}, {"savepoint", "restore", "--help"}, {"clone", "--help"}, {"bench", "cluster", "--help"},
+	for _, args := range [][]string{{"--help"}, {"inspect", "--help"}, {"state", "ls", "--help"}, {"state", "get", "--help"}, {"state", "scan", "--help"},
+		{"state", "export", "--help"}, {"fsck", "--help"}, {"status", "--help"}, {"drain", "--help"}, {"stop", "--help"}, {"savepoint", "create", "--help"},
+		{"savepoint", "restore", "--help"}, {"clone", "--help"}, {"bench", "cluster", "--help"}, {"bench", "micro", "--help"}, {"bench", "state", "--help"},
 		{"bench", "soak", "--help"}, {"unknown"}, {"inspect", "--unknown"}} {
 		all.WriteString(transcript(t, args...))
 	}
