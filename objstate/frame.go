@@ -2,6 +2,7 @@ package objstate
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
@@ -17,6 +18,26 @@ type Frame struct {
 }
 
 func newFrame(schema segment.Schema) *Frame { return &Frame{rows: *segment.New(schema)} }
+
+// expect makes room for n more rows with keys like one of a table, at once: growing step by step is most of what a lane would stand still for.
+func (f *Frame) expect(n, key int) {
+	r := &f.rows
+	r.KeyBytes, r.KeyOffsets, r.Ops = slices.Grow(r.KeyBytes, n*key), slices.Grow(r.KeyOffsets, n), slices.Grow(r.Ops, n)
+	f.times = slices.Grow(f.times, n)
+	for i := range r.Cols {
+		c := &r.Cols[i]
+		switch {
+		case c.Floats != nil:
+			c.Floats = slices.Grow(c.Floats, n)
+		case c.Bools != nil:
+			c.Bools = slices.Grow(c.Bools, n)
+		case c.Offsets != nil:
+			c.Offsets = slices.Grow(c.Offsets, n)
+		default:
+			c.Ints = slices.Grow(c.Ints, n)
+		}
+	}
+}
 
 // put begins a row; the caller appends one value to each column.
 func (f *Frame) put(hash uint64, key, suffix []byte, at int64) {

@@ -157,7 +157,7 @@ func (f *Frozen) encode(p *part, b Interval, rows *segment.Rows, add func([]byte
 	for _, r := range f.s.o.Ranges[1:] {
 		bounds = append(bounds, uint32(r.Lo))
 	}
-	seg, info, err := segment.Encode(nil, p.Schema, rows, perm, segment.Options{Codec: segment.LZ4, Bounds: bounds, BlockBytes: cutBlockBytes})
+	seg, info, err := segment.Encode(make([]byte, 0, rows.Bytes()/2), p.Schema, rows, perm, segment.Options{Codec: segment.LZ4, Bounds: bounds, BlockBytes: cutBlockBytes})
 	if err != nil {
 		return err
 	}

@@ -227,6 +227,13 @@ func (t *Table) Reset() {
 func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
 	t.Settle(f.committed)
 	track := t.partial
+	if n := len(t.dirty); n > 0 {
+		key := 4 + len(suffix)
+		if t.InUse(t.dirty[0]) {
+			key += len(t.Key(t.dirty[0]))
+		}
+		f.expect(n, key)
+	}
 	var back map[string]bool // keys that were deleted and have come back: their puts say it all
 	if len(t.gone) > 0 {
 		back = map[string]bool{}

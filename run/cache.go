@@ -53,7 +53,12 @@ func (s *byteSize) parse(text string) error {
 const stateShare = 0.3
 
 // stateMemory returns how many bytes of keyed state a worker keeps; 0: there is no bound.
-func (o Options) stateMemory() int64 { return int64(stateShare * float64(o.Memory)) }
+func (o Options) stateMemory() int64 {
+	if o.Memory <= 0 {
+		return 0
+	}
+	return max(1, int64(stateShare*float64(o.Memory)))
+}
 
 // The Go runtime gets the memory less this: the pages of the program itself, and what the garbage collector is late for.
 const (
