@@ -345,7 +345,8 @@ func (k *clusterWorker) make(ctx context.Context, root *pb.Root) error {
 		return &otherGraphError{err}
 	}
 	k.w = engine.New(engine.Config{Name: k.name, Graph: graph, Impl: k.job.Impl, DeadLetters: k.job.DeadLetterSink(), Bucket: k.bucket, Fetch: k.fetch, Paths: k.paths,
-		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Memory: k.opt.stateMemory(), Observe: k.cutObserver(),
+		Clock: k.opt.Clock, Log: k.opt.Log, Lanes: k.opt.Lanes, Rate: k.opt.Rate, FailOnBad: k.opt.FailOnBadRecord, Memory: k.opt.stateMemory(), Unread: k.opt.unread,
+		Observe: k.cutObserver(),
 		Trouble: k.watch.Trouble, Drain: k.stop, OnState: k.opt.onState})
 	k.run = root.Run
 	k.worker.Store(k.w)

@@ -290,7 +290,7 @@ func TestClusterOfWorkersThatDie(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t)
 			c := newCluster(t, func() *sabot.Job { return meterJob(l) })
-			c.opt.Rate = 8000
+			c.opt.Rate, c.opt.unread = 8000, []int64{0, 4 << 10}[seed%2] // with little room on their way, sources wait for who reads their rows
 			total.Add(c.survive(rand.New(rand.NewPCG(seed, 9))))
 			l.check()
 			c.fsck()

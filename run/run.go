@@ -65,7 +65,8 @@ type Options struct {
 	CacheDir        string            // folder for pages of state; empty: none for a local bucket, sabot in the user's cache folder for a remote one
 	CacheSize       int64             // bytes that they may take; the lesser of 10 GiB and a quarter of the free space when 0, none below 0
 
-	role role
+	role   role
+	unread int64 // bytes of rows on their way between workers; the engine's own when 0
 
 	// ask asks the coordinator at one of some addresses whether it holds a leadership; nil: only the bucket tells.
 	ask       func(ctx context.Context, addrs []string, leadership, standby string) error

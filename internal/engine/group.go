@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -60,7 +61,7 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	g := &group{w: w, id: id, ledger: checkpoint.NewLedger(root, id), run: root.Run, finished: root.Ended, startRows: rowsBefore(root), ownRows: rowsOfGroup(root, id),
 		roots: make(chan *pb.Root, 1), again: make(chan uint64, 1), failed: make(chan error, 1), cancel: cancel}
 	g.cuts, g.progress, g.stage.w = newCutter(w.cfg.Hold), newProgress(w.nudge), w
-	g.room.memory = w.memory
+	g.room.memory, g.room.most = w.memory, cmp.Or(w.cfg.Unread, defaultUnread)
 	g.root.Store(root)
 	cache := newSectionCache(sectionBudget)
 	g.outputs = newOutputs(root, id, w.sinks(), cache)
@@ -223,6 +224,9 @@ func (g *group) committed(root *pb.Root) {
 	default:
 	}
 	g.roots <- root
+	if g.room.read(root, g.id) {
+		g.cuts.wake()
+	}
 	if w := g.w.memory; w != nil {
 		for _, l := range g.keyed {
 			select {

@@ -55,7 +55,7 @@ func (l *sourceLane) run(ctx context.Context) (err error) {
 			continue
 		}
 		s := l.choose(l.clock.Now())
-		full := l.room.full.Load()
+		full := l.room.none()
 		if s == nil || full || l.cuts.hold.Load() || l.cuts.alone.Load() {
 			if s == nil {
 				if err := l.finish(); err != nil {

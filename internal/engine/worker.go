@@ -43,6 +43,7 @@ type Config struct {
 	FailOnBad   bool // stop at the first dead letter
 	// Memory is how many bytes of keyed state, with its indexes, are in memory; what is not used is read back when it is. 0: no bound.
 	Memory int64
+	Unread int64 // bytes of rows that may be in the bucket for other groups before the sources wait for them; 0: 256 MiB
 
 	// OnState is told what each keyed lane of a group has read of its state, when the group stops; nil: nobody is.
 	OnState func(StateStats)
