@@ -10,11 +10,12 @@ import (
 )
 
 // assign divides the splits and partitions of root, which is in the making, among the groups of live: what a live group has it keeps, as far as
-// its share goes, and the rest is dealt out evenly, so that each group's number of splits, and of partitions of each stage, differ by one at most.
+// its share goes, and the rest is dealt out evenly: by load where that is known of all partitions of a stage, and otherwise so that each group's number of
+// splits, and of partitions of each stage, differ by one at most.
 // Outputs and dead letters go with them. Groups whose share changes get a new generation; when the way between stages changes, memory for one
 // group and the bucket for several, all that own anything do. It returns the groups that have to start again. Live is not empty, and its groups
 // are listed in root.
-func assign(root *pb.Root, live []uint32) (changed []uint32) {
+func assign(root *pb.Root, live []uint32, loads loads) (changed []uint32) {
 	before, shared := shares(root), checkpoint.Shared(root)
 	slices.Sort(live)
 	for _, src := range root.Sources {
@@ -33,7 +34,11 @@ func assign(root *pb.Root, live []uint32) (changed []uint32) {
 		for i, p := range st.Partitions {
 			all[i] = &p.Group
 		}
-		divide(all, live)
+		if by := loads.of(st); by != nil {
+			divideByLoad(all, by, live)
+		} else {
+			divide(all, live)
+		}
 	}
 	for _, o := range root.Outputs {
 		if !slices.Contains(live, o.Group) {

@@ -51,7 +51,7 @@ func TestAssign(t *testing.T) {
 			for _, g := range root.Groups {
 				generations[g.Id] = g.Generation
 			}
-			changed := assign(root, slices.Clone(live))
+			changed := assign(root, slices.Clone(live), nil)
 			if err := checkpoint.Validate(root); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -72,7 +72,7 @@ func TestAssign(t *testing.T) {
 					t.Fatalf("seed %d: %d of %d %s are with live groups", seed, total, all, what)
 				}
 			}
-			if again := assign(root, slices.Clone(live)); len(again) > 0 {
+			if again := assign(root, slices.Clone(live), nil); len(again) > 0 {
 				t.Fatalf("seed %d: dealt out twice, groups %v change", seed, again)
 			}
 			if slices.Equal(was, now) && len(changed) > 0 && checkpoint.Shared(root) {
@@ -92,10 +92,10 @@ func TestAssignKeepsWhatItCan(t *testing.T) {
 	for range 2 {
 		newGroup(root)
 	}
-	assign(root, []uint32{0, 1, 2})
+	assign(root, []uint32{0, 1, 2}, nil)
 	was, _, _ := ownersOf(root)
 	newGroup(root)
-	assign(root, []uint32{0, 1, 2, 3})
+	assign(root, []uint32{0, 1, 2, 3}, nil)
 	now, _, _ := ownersOf(root)
 	moved := 0
 	for i := range was {
@@ -113,7 +113,7 @@ func TestOpenOutputsOfALostGroupAreClosed(t *testing.T) {
 	root := checkpoint.FreshRoot(nil, checkpoint.Start{Job: "job", Run: "run", Sources: []*pb.Source{{Name: "src", Splits: []*pb.Split{{Id: "a"}}}}})
 	root.Groups = append(root.Groups, &pb.Group{Id: 1})
 	root.Outputs = []*pb.Output{{Sink: "s", Range: "mine", Number: 1}, {Sink: "s", Range: "lost", Number: 2, Group: 1}}
-	if changed := assign(root, []uint32{0}); len(changed) != 0 {
+	if changed := assign(root, []uint32{0}, nil); len(changed) != 0 {
 		t.Fatalf("groups %v start again, want none", changed)
 	}
 	if o := root.Outputs[0]; o.Closed {

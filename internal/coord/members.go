@@ -324,7 +324,7 @@ func (m *Machine) dealOut(body *pb.Root) map[uint32]bool {
 			starts[w.group] = true
 		}
 	}
-	for _, g := range assign(body, live) {
+	for _, g := range assign(body, live, m.loads()) {
 		starts[g] = true
 	}
 	for id := range starts {
