@@ -17,10 +17,18 @@
 //
 // # Reading
 //
-// At the first touch of a table all its references are read, oldest first, each within its clip. From then on the table is complete: a key
-// that is absent in memory is absent.
+// A Table is complete (a key that is absent in memory is absent) or partial: then Upsert lists the keys that it did not find as missing, and whoever uses the
+// table has Handle.Lookup read what segments show of them, all together, before it looks at values. Handle.Load reads time buckets, or a part, whole;
+// Handle.Scan goes through what segments show, in order. All panic with a *StorageError when that cannot be read.
+//
+//	level     a reference of the last root, with the index of its segment in memory
+//	dirty     slots that have changed since the last barrier; filed: in a cut that may not be committed yet. Neither can be dropped from memory:
+//	          reading them back would show what was before
+//	hollow    slots whose key is in memory, for timers, and whose values are not
+//
+// Memory bounds what the stores of a worker hold; Store.Trim drops clean slots that have not been used lately.
 //
 // # Not here
 //
-// Which references there are, and when segments are merged, is decided by the coordinator; tables are never larger than memory.
+// Which references there are, and when segments are merged, is decided by the coordinator. The state of one key has to fit into memory.
 package objstate
