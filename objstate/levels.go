@@ -172,7 +172,7 @@ type Want struct {
 	Suffix []byte // nil: whatever is behind it
 }
 
-// prefix compares a row's key, behind its hash32, with what is wanted: 0 says that the row's key begins with it.
+// compare compares a row's key, behind its hash32, with what is wanted: 0 says that the row's key begins with it.
 func (w *Want) compare(rest []byte) int {
 	n := min(len(rest), len(w.Key))
 	if c := bytes.Compare(rest[:n], w.Key[:n]); c != 0 || n < len(w.Key) {

@@ -96,7 +96,7 @@ func (c benchSoakCmd) Run(ctx context.Context, w io.Writer) error {
 
 type benchStateCmd struct {
 	Keys       int64         `help:"Keys, of about 100 bytes of state each in memory; an even number (default ${default})." default:"4194304" placeholder:"N"`
-	Rows       int64         `help:"Rows of each run (default ${default})." default:"8000000" placeholder:"N"`
+	Rows       int64         `help:"Rows of each run; an even number (default ${default})." default:"8000000" placeholder:"N"`
 	Memory     int           `help:"MiB that the process may take that is short of memory (default ${default})." default:"128" placeholder:"N"`
 	Checkpoint time.Duration `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
 	JSON       bool          `help:"Print JSON, one figure a line."`

@@ -35,6 +35,9 @@ type Figure struct {
 // Bench measures: a job of so many keys without a bound on its memory and with one, with keys that come as often as others and by Zipf's law; how much
 // memory the processes take; and how soon they have their first output after a start.
 func Bench(ctx context.Context, o Options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
 	dir := o.Folder
 	if dir == "" {
 		var err error
@@ -67,6 +70,17 @@ func Bench(ctx context.Context, o Options) error {
 			}
 		}
 		o.say(string(dist)+": throughput of that in memory", "share", rates[1]/rates[0])
+	}
+	return nil
+}
+
+// validate refuses what could not be measured: splits give the same number of keys and rows each.
+func (o Options) validate() error {
+	if o.Keys < splits || o.Rows < splits || o.Keys%splits != 0 || o.Rows%splits != 0 {
+		return fmt.Errorf("%d keys and %d rows: both must be even, and not 0", o.Keys, o.Rows)
+	}
+	if o.Memory <= 0 || o.Every <= 0 {
+		return fmt.Errorf("memory of %d bytes and a checkpoint each %s: both must be above 0", o.Memory, o.Every)
 	}
 	return nil
 }

@@ -16,3 +16,19 @@ func TestRunInLittleMemory(t *testing.T) {
 		t.Fatalf("going on: %+v, %v", r, err)
 	}
 }
+
+// What could never end is refused.
+func TestValidate(t *testing.T) {
+	good := Options{Keys: 4, Rows: 2, Memory: 1, Every: 1}
+	if err := good.validate(); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*Options){func(o *Options) { o.Keys = 3 }, func(o *Options) { o.Keys = 0 }, func(o *Options) { o.Rows = 5 },
+		func(o *Options) { o.Memory = 0 }, func(o *Options) { o.Every = 0 }} {
+		o := good
+		change(&o)
+		if o.validate() == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
