@@ -57,7 +57,7 @@ func newLane(ctx context.Context, bucket objstore.Bucket, fetcher *fetch.Fetcher
 	if err != nil {
 		return nil, err
 	}
-	l.handle = l.store.Add(objstate.Spec{Name: "t", Schema: schema}, l)
+	l.handle = l.store.Add(objstate.Spec{Name: "t", Schema: schema, Single: true}, l)
 	l.handle.Touch()
 	return l, nil
 }
