@@ -3,8 +3,8 @@ package segment
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
@@ -144,13 +144,16 @@ func room[T any](s []T, n int) []T {
 func (x *blockDecoder) offsets(out []uint32) ([]uint32, []byte) {
 	out = room(out, x.rows+1)
 	b := x.sized(4 * (x.rows + 1))
+	last, ascends := uint32(0), true
 	for i := range out {
-		out[i] = binary.LittleEndian.Uint32(b[4*i:])
-		if i > 0 && out[i] < out[i-1] {
-			x.fail()
-			clear(out)
-			return out, nil
-		}
+		v := binary.LittleEndian.Uint32(b[4*i:])
+		ascends = ascends && v >= last
+		out[i], last = v, v
+	}
+	if !ascends {
+		x.fail()
+		clear(out)
+		return out, nil
 	}
 	bytes := x.next()
 	if out[0] != 0 || int64(out[x.rows]) > int64(len(bytes)) {
@@ -208,7 +211,10 @@ func (x *blockDecoder) keys(r *Rows, fixed bool) {
 		for i := range r.KeyOffsets {
 			r.KeyOffsets[i] = uint32(i * width)
 		}
-		r.KeyBytes = b[:x.rows*width]
+		if r.KeyBytes = b[:x.rows*width]; width < 4 {
+			x.fail()
+		}
+		return
 	}
 	for i := range x.rows {
 		if r.KeyOffsets[i+1]-r.KeyOffsets[i] < 4 {
@@ -236,15 +242,11 @@ func (x *blockDecoder) column(k kind, c *Column) {
 	case kindInt:
 		b := x.sized(8 * x.rows)
 		c.Ints = room(c.Ints, x.rows)
-		for i := range c.Ints {
-			c.Ints[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
-		}
+		copy(arrow.Int64Traits.CastToBytes(c.Ints), b) // all machines that this is built for are little-endian
 	case kindFloat:
 		b := x.sized(8 * x.rows)
 		c.Floats = room(c.Floats, x.rows)
-		for i := range c.Floats {
-			c.Floats[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-		}
+		copy(arrow.Float64Traits.CastToBytes(c.Floats), b)
 	case kindBool:
 		b := x.sized((x.rows + 7) / 8)
 		c.Bools = room(c.Bools, x.rows)
