@@ -19,20 +19,32 @@ type Column struct {
 	Valid  []bool   // of nullable columns
 }
 
-func (c *Column) grow() {
+// extend makes the column one of n slots; new ones have zero values.
+func (c *Column) extend(n int) {
 	switch c.Field.Type.ID() {
 	case arrow.FLOAT64:
-		c.Floats = append(c.Floats, 0)
+		c.Floats = extended(c.Floats, n)
 	case arrow.BOOL:
-		c.Bools = append(c.Bools, false)
+		c.Bools = extended(c.Bools, n)
 	case arrow.STRING, arrow.BINARY:
-		c.Texts = append(c.Texts, "")
+		c.Texts = extended(c.Texts, n)
 	default:
-		c.Ints = append(c.Ints, 0)
+		c.Ints = extended(c.Ints, n)
 	}
 	if c.Field.Nullable {
-		c.Valid = append(c.Valid, false)
+		c.Valid = extended(c.Valid, n)
 	}
+}
+
+func extended[T any](s []T, n int) []T {
+	if old := len(s); n <= cap(s) {
+		s = s[:n]
+		clear(s[old:])
+		return s
+	}
+	more := make([]T, n)
+	copy(more, s)
+	return more
 }
 
 // Zero sets the value of a slot to null, or the zero value.
@@ -143,24 +155,26 @@ func (t *Table) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, d
 		t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepare)
 		return
 	}
-	for k, r := range rows {
-		dst[k], _ = t.Upsert(hashes[r], keys.At(int(r)))
+	t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepareHollow)
+	for _, slot := range dst {
+		t.see(slot, false)
 	}
 }
 
-// prepare gives a fresh slot its values.
+// prepare makes room for the values of a fresh slot. One that was in use before has lost them when its key went.
 func (t *Table) prepare(slot uint32) {
-	if int(slot) < len(t.flags) {
+	if n := len(t.flags); int(slot) >= n {
+		n = max(firstSlots, n+n/2)
 		for i := range t.Cols {
-			t.Cols[i].Zero(slot)
+			t.Cols[i].extend(n)
 		}
-		t.flags[slot] = 0
-		return
+		t.flags = extended(t.flags, n)
 	}
-	for i := range t.Cols {
-		t.Cols[i].grow()
-	}
-	t.flags = append(t.flags, 0)
+}
+
+func (t *Table) prepareHollow(slot uint32) {
+	t.prepare(slot)
+	t.flags[slot] = flagHollow
 }
 
 // Touch marks a slot as changed.
@@ -168,6 +182,17 @@ func (t *Table) Touch(slot uint32) {
 	if f := t.flags[slot]; f&flagDirty == 0 {
 		t.flags[slot] = f | flagDirty
 		t.dirty = append(t.dirty, slot)
+	}
+}
+
+// TouchAll marks slots as changed.
+func (t *Table) TouchAll(slots []uint32) {
+	flags := t.flags
+	for _, slot := range slots {
+		if f := flags[slot]; f&flagDirty == 0 {
+			flags[slot] = f | flagDirty
+			t.dirty = append(t.dirty, slot)
+		}
 	}
 }
 

@@ -192,9 +192,7 @@ func (w *window) add(b *batch.Batch, cell int64, out Collector) (late bool, err 
 				a.update(x.t, w.at[k], rows, x.slots)
 			}
 		}
-		for _, s := range x.slots {
-			x.t.Touch(s)
-		}
+		x.t.TouchAll(x.slots)
 		for _, s := range x.refused {
 			if x.t.InUse(s) && x.t.Untouched(s) {
 				x.t.Delete(s) // only refused rows have its key
