@@ -80,6 +80,7 @@ type Store struct {
 	parts   []*part
 	managed []Managed
 	share   share
+	spare   spareFrames
 	needs   []need // scratch
 	spans   []Span
 	buf     []byte
