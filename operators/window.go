@@ -38,6 +38,7 @@ type window struct {
 	paneCol  int       // counts how often a window fired again; -1 without lateness
 	schema   segment.Schema
 	state    objstate.Handle
+	isReady  bool
 	low      sabot.Micros
 
 	open    map[int64]*objstate.Table // by end
@@ -336,6 +337,15 @@ func (w *window) fireAgain(out Collector) error {
 
 func (w *window) Watermark(low sabot.Micros, out Collector) error {
 	w.ready()
+	if (len(w.ends) == 0 || w.ends[0] > int64(low)) && (len(w.stored) == 0 || w.stored[0].Lo > low) { // nothing is due, as with most watermarks
+		w.low = low
+		return w.flush(out)
+	}
+	return w.advance(low, out)
+}
+
+// advance is Watermark where something may be due.
+func (w *window) advance(low sabot.Micros, out Collector) error {
 	was := w.low
 	w.openDue(low)
 	w.low = low
