@@ -82,6 +82,7 @@ type Store struct {
 	managed []Managed
 	share   share
 	query   query
+	spare   spareFrames
 	files   int // that are open
 	stats   Stats
 }

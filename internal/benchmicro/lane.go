@@ -101,9 +101,7 @@ func (l *Lane) Put(hashes []uint64, keys rowkey.Column, rows []int32, slots []ui
 			values[slot] = value
 		}
 	}
-	for _, slot := range slots {
-		l.Touch(slot)
-	}
+	l.TouchAll(slots)
 }
 
 // Find counts what segments have of the keys.
