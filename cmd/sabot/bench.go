@@ -106,7 +106,7 @@ type benchResumeCmd struct {
 	Memory  int           `help:"MiB that the job may take while its state is made and its checkpoints are measured (default ${default})." default:"2048" placeholder:"N"`
 	MinIO   string        `name:"minio" help:"Start this MinIO program, and measure on it instead of on a folder." placeholder:"PATH"`
 	Latency time.Duration `help:"By how much each request takes longer after a start (default ${default})." default:"0s" placeholder:"DURATION"`
-	Folder  string        `help:"A folder for the state (default: a temporary one, which is removed)." placeholder:"FOLDER"`
+	Folder  string        `help:"A folder for the state, which a later call with the same sizes goes on with (default: a temporary one, which is removed)." placeholder:"FOLDER"`
 	Profile string        `name:"cpuprofile" help:"A folder for profiles of the processors, one of each start." placeholder:"FOLDER"`
 	Quick   bool          `help:"Little state: to see that it works, not how fast it is."`
 	JSON    bool          `help:"Print JSON, one figure a line."`

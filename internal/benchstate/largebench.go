@@ -66,10 +66,8 @@ func BenchLarge(ctx context.Context, o LargeOptions) (err error) {
 		bucket = url
 	}
 	for i, size := range o.Sizes {
-		c := LargeCase{Bucket: benchbucket.Within(bucket, fmt.Sprintf("state%d", i)), Value: o.Value, Memory: o.Memory, Checkpoint: o.Every}
-		if c.Keys = size / int64(o.Value); c.Keys%2 == 1 {
-			c.Keys++
-		}
+		keys := (size/int64(o.Value) + 1) / splits * splits
+		c := LargeCase{Bucket: benchbucket.Within(bucket, fmt.Sprintf("keys-%d-value-%d", keys, o.Value)), Keys: keys, Value: o.Value, Memory: o.Memory, Checkpoint: o.Every}
 		if err := o.size(ctx, c, dir, fmt.Sprintf("%d MB", size/1e6), i == len(o.Sizes)-1); err != nil {
 			return err
 		}
@@ -98,13 +96,14 @@ func (o LargeOptions) size(ctx context.Context, c LargeCase, dir, name string, l
 	}
 	say := func(what, unit string, v float64) { say(o.Figures, o.JSON, name+": "+what, unit, v) }
 	say("most memory of who made it", "bytes", float64(made.RSS))
-	segments, objects, bytes, err := stored(ctx, c.Bucket)
+	has, err := stored(ctx, c.Bucket)
 	if err != nil {
 		return err
 	}
-	say("state in the bucket", "bytes", float64(bytes))
-	say("segments", "segments", float64(segments))
-	say("objects", "objects", float64(objects))
+	c.Rows = max(0, has.rows-c.Keys) // of an earlier bench in the same folder
+	say("state in the bucket", "bytes", float64(has.bytes))
+	say("segments", "segments", float64(has.segments))
+	say("objects", "objects", float64(has.objects))
 	var all []LargeResult
 	for i := range o.Starts {
 		o.Told("start %d of %d", i+1, o.Starts)
@@ -171,6 +170,9 @@ func (o LargeOptions) cuts(ctx context.Context, c LargeCase, say func(what, unit
 	c.Burst = max(2, c.Keys/dirty/2*2)
 	c.Rows = c.Rows + c.Burst - c.Rows%c.Burst + int64(o.Cuts)*c.Burst // the source counts bursts from the first row on
 	c.Checkpoint, c.Latency = betweenCuts, o.Latency
+	if o.Profile != "" {
+		c.Profile = filepath.Join(o.Profile, fmt.Sprintf("cuts-%d.pprof", c.Keys))
+	}
 	o.Told("checkpoints of %d rows", c.Burst)
 	r, err := o.run(ctx, c)
 	if err != nil {
@@ -188,7 +190,9 @@ func (o LargeOptions) cuts(ctx context.Context, c LargeCase, say func(what, unit
 	for _, stage := range []string{"align", "encode", "upload"} {
 		say("of that, "+stage, "s", middle.Stages[stage])
 	}
-	say("a lane stands still, longest", "s", slices.MaxFunc(r.Cuts, func(a, b Cut) int { return cmp.Compare(a.Stall, b.Stall) }).Stall)
+	slices.SortFunc(r.Cuts, func(a, b Cut) int { return cmp.Compare(a.Stall, b.Stall) })
+	say("of that, a lane stands still", "s", r.Cuts[len(r.Cuts)/2].Stall)
+	say("of that, a lane stands still, longest", "s", r.Cuts[len(r.Cuts)-1].Stall)
 	return nil
 }
 
@@ -200,16 +204,22 @@ func (o LargeOptions) run(ctx context.Context, c LargeCase) (r LargeResult, err 
 	return r, err
 }
 
-// stored returns what a job's newest checkpoint names.
-func stored(ctx context.Context, url string) (segments, objects int, bytes int64, err error) {
+// holding is what a job's newest checkpoint names.
+type holding struct {
+	segments, objects int
+	bytes             int64
+	rows              int64 // that are read
+}
+
+func stored(ctx context.Context, url string) (h holding, err error) {
 	bucket, err := bucketurl.Open(ctx, url)
 	if err != nil {
-		return 0, 0, 0, err
+		return h, err
 	}
 	defer func() { err = errors.Join(err, bucket.Close()) }()
 	root, _, err := checkpoint.Store{Bucket: bucket, Paths: checkpoint.NewPaths(largeJob)}.Read(ctx)
 	if err != nil {
-		return 0, 0, 0, err
+		return h, err
 	}
 	type place struct {
 		object uint32
@@ -221,10 +231,11 @@ func stored(ctx context.Context, url string) (segments, objects int, bytes int64
 			for _, r := range p.Refs {
 				if at := (place{r.Object, r.Offset}); !seen[at] {
 					seen[at] = true
-					bytes += r.Length
+					h.bytes += r.Length
 				}
 			}
 		}
 	}
-	return len(seen), len(root.Objects), bytes, nil
+	h.segments, h.objects, h.rows = len(seen), len(root.Objects), checkpoint.RowsRead(root)
+	return h, nil
 }
