@@ -31,6 +31,11 @@ func (x *Index) InUse(slot uint32) bool { return x.keys.inUse(slot) }
 // Key returns the key of a slot in use; it is valid until the slot is deleted, and must not be changed.
 func (x *Index) Key(slot uint32) []byte { return x.keys.key(slot) }
 
+// Is tells whether a slot, any or NoSlot, has the key.
+func (x *Index) Is(slot uint32, key []byte) bool {
+	return int64(slot) < int64(x.keys.n) && x.keys.is(slot, key)
+}
+
 // Hash returns the hash of a slot in use.
 func (x *Index) Hash(slot uint32) uint64 { return x.keys.hash(slot) }
 
