@@ -56,7 +56,8 @@ var allowed = map[string][]string{
 	"internal/bind":       {"arrow", "internal/row"},
 	"internal/change":     {"checkpoint"},
 	"view":                {"checkpoint", "objstate", "objstore", "objstore/fetch", "arrow", "internal/row", "internal/clock"},
-	"internal/engine":     {"exchange", "operators", "timers", "checkpoint", "objstate", "objstore", "objstore/fetch", "arrow", "internal/bind", "internal/clock"},
+	"internal/engine":     {"exchange", "operators", "timers", "checkpoint", "objstate", "objstore", "objstore/fetch", "arrow", "internal/bind", "internal/clock", "internal/compaction"},
+	"internal/compaction": {"checkpoint", "objstate", "arrow"},
 	"run":                 {"internal", "checkpoint", "objstore", "arrow"},
 	"internal/exprtext":   {},
 	"internal/sim":        {"checkpoint", "internal/coord", "objstore", "objstore/mem", "internal/clock"},
@@ -65,7 +66,7 @@ var allowed = map[string][]string{
 	"cmd/worker":          {"cmd/internal/jobs", "run"},
 	"cmd/coordinator":     {"cmd/internal/jobs", "run"},
 	"cmd": {"checkpoint", "objstore", "view", "connectors/file", "internal/row", "internal/jsonl", "internal/clock", "internal/control", "internal/savepoint",
-		"internal/benchcluster", "internal/benchmicro", "internal/benchstate", "cmd/internal/jobs"},
+		"internal/benchcluster", "internal/benchcompact", "internal/benchmicro", "internal/benchstate", "cmd/internal/jobs"},
 	"sabottest":   {"run", "objstore", "internal/row"},
 	"examples":    {"run", "connectors", "examples/internal"},
 	"test":        {"test"},
@@ -73,6 +74,7 @@ var allowed = map[string][]string{
 
 	"internal/benchstate":   {"run", "connectors/callback"},
 	"internal/benchcluster": {"run", "connectors/datagen", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/clock", "internal/control"},
+	"internal/benchcompact": {"checkpoint", "internal/coord", "internal/compaction", "objstate", "objstore", "objstore/mem", "arrow"},
 	"internal/benchmicro":   {"run", "connectors/datagen", "operators", "timers", "objstate", "objstore", "objstore/fetch", "objstore/file", "objstore/mem", "arrow", "internal/clock"},
 }
 
