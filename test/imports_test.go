@@ -155,7 +155,7 @@ func TestHeavyImportsStayInTheirPlace(t *testing.T) {
 		"github.com/alecthomas/kong":             {"run", "cmd/"},
 		"github.com/apache/arrow-go/v18/parquet": {"connectors/file", "test/", "examples/"},
 		"github.com/klauspost/compress":          {"objstate/segment"},
-		"google.golang.org/protobuf": {"checkpoint", "internal/change", "internal/coord", "internal/engine", "internal/control", "internal/savepoint", "internal/sim",
+		"google.golang.org/protobuf": {"checkpoint", "internal/change", "internal/coord", "internal/compaction", "internal/engine", "internal/control", "internal/savepoint", "internal/sim",
 			"cmd/sabot"},
 		"github.com/google/flatbuffers": {"objstate/segment"},
 		"github.com/valyala/fastjson":   {"connectors/file"},

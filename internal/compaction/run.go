@@ -1,8 +1,10 @@
 package compaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -37,33 +39,37 @@ type Done struct {
 	Inputs  []*pb.Object
 	Written []*pb.Object // others of its batch may have written to one of them too
 
-	asked  *pb.CompactionTask
-	shared int // which output lies in the object that the batch shares; -1: none does
+	asked *pb.CompactionTask
+	small int           // which output lies in shared
+	in    *sharedObject // nil: none does
 }
 
-// Run runs tasks that write under the same term and cut. What they read of an object is read at once where it lies near each other, and their small outputs
+// Run runs tasks that write under the same term and cut, and that are current as of root. What they read of an object is read at once where it lies near each other, and their small outputs
 // are written into one object.
-func (x *Runner) Run(ctx context.Context, tasks []*pb.CompactionTask) []*Done {
+func (x *Runner) Run(ctx context.Context, root *pb.Root, tasks []*pb.CompactionTask) []*Done {
+	var done, sharing []*Done
+	var current []*pb.CompactionTask
 	var reads []span
 	for _, t := range tasks {
+		if !Current(root, t) {
+			done = append(done, Obsolete(t))
+			continue
+		}
+		current = append(current, t)
 		for _, r := range t.Compaction.Inputs {
 			if r.Length <= objstate.CompactWhole {
 				reads = append(reads, span{t.Objects[r.Object].Key, r.Offset, r.Offset + r.Length})
 			}
 		}
 	}
-	b := batch{Runner: x, ctx: ctx, fetch: newSpanReader(reads, x.Fetch).fetchAll}
-	var done, sharing []*Done
-	for _, t := range tasks {
+	b := batch{Runner: x, ctx: ctx, fetch: newSpanReader(reads, x.Fetch).fetchAll, shared: map[life]*sharedObject{}}
+	for _, t := range current {
 		d, err := b.run(t)
-		switch {
-		case err != nil:
+		if err != nil {
 			b.giveUp(d, err)
-		case d.shared >= 0:
-			sharing = append(sharing, d)
-		default:
-			done = append(done, d)
+			continue
 		}
+		sharing = append(sharing, d)
 	}
 	return append(done, b.finish(sharing)...)
 }
@@ -71,25 +77,40 @@ func (x *Runner) Run(ctx context.Context, tasks []*pb.CompactionTask) []*Done {
 // batch is tasks that run together.
 type batch struct {
 	*Runner
-	ctx   context.Context
-	fetch objstate.Fetch
-	body  []byte // of the object that they share
+	ctx    context.Context
+	fetch  objstate.Fetch
+	shared map[life]*sharedObject
+}
+
+// life is what small outputs have in common that share an object: they go at about the same time, and the object with them.
+type life struct {
+	table              string
+	bucketLo, bucketHi int64
+	bottom             bool
+}
+
+// sharedObject is an object of small outputs in the making.
+type sharedObject struct {
+	body    []byte
+	written *pb.Object
+	err     error
 }
 
 func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
-	d := &Done{Task: proto.Clone(t.Compaction).(*pb.Compaction), Inputs: t.Objects, asked: t, shared: -1}
+	d := &Done{Task: proto.Clone(t.Compaction).(*pb.Compaction), Inputs: t.Objects, asked: t}
 	m := objstate.Merging{Inputs: Inputs(t), Bottom: d.Task.Bottom, Target: b.Output}
 	if m.Target == 0 {
 		m.Target = outputBytes
 	}
+	wide := widest(d.Task.Inputs)
 	err := objstate.CompactTo(b.fetch, m, func(seg []byte, o objstate.Output) error {
-		first := d.Task.Inputs[0]
-		ref := &pb.Reference{Table: first.Table, Object: uint32(len(d.Written)), Length: o.Info.Length, Crc: o.Info.CRC, BucketLo: first.BucketLo,
-			BucketHi: first.BucketHi, Lo: o.Clip.Lo, Hi: o.Clip.Hi, Rows: int64(o.Info.Rows), Cut: d.Task.Cut}
+		ref := &pb.Reference{Table: wide.Table, Object: uint32(len(d.Written)), Length: o.Info.Length, Crc: o.Info.CRC, BucketLo: wide.BucketLo,
+			BucketHi: wide.BucketHi, Lo: o.Clip.Lo, Hi: o.Clip.Hi, Rows: int64(o.Info.Rows), Cut: d.Task.Cut}
 		d.Task.Outputs = append(d.Task.Outputs, ref)
-		if len(seg) < sharedBytes && d.shared < 0 {
-			d.shared, ref.Offset = len(d.Task.Outputs)-1, int64(len(b.body))
-			b.body = append(b.body, seg...)
+		if len(seg) < sharedBytes && d.in == nil {
+			d.small, d.in = len(d.Task.Outputs)-1, b.share(life{wide.Table, wide.BucketLo, wide.BucketHi, d.Task.Bottom})
+			ref.Offset = int64(len(d.in.body))
+			d.in.body = append(d.in.body, seg...)
 			return nil
 		}
 		w, err := b.write(d.Task, seg)
@@ -101,24 +122,35 @@ func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
 	return d, err
 }
 
-// finish writes the object that tasks share.
-func (b *batch) finish(sharing []*Done) []*Done {
-	if len(sharing) == 0 {
-		return nil
+// widest returns the input whose time bucket holds those of the others: that of what comes of them.
+func widest(inputs []*pb.Reference) *pb.Reference {
+	return slices.MaxFunc(inputs, func(a, b *pb.Reference) int { return cmp.Compare(a.BucketHi-a.BucketLo, b.BucketHi-b.BucketLo) })
+}
+
+func (b *batch) share(l life) *sharedObject {
+	if b.shared[l] == nil {
+		b.shared[l] = &sharedObject{}
 	}
-	w, err := b.write(sharing[0].Task, b.body)
-	for _, d := range sharing {
-		if err != nil {
-			b.giveUp(d, err)
-			continue
+	return b.shared[l]
+}
+
+// finish writes the objects that tasks share, and returns those tasks whose outputs are all written.
+func (b *batch) finish(tasks []*Done) (done []*Done) {
+	for _, d := range tasks {
+		if s := d.in; s != nil {
+			if s.written == nil && s.err == nil {
+				s.written, s.err = b.write(d.Task, s.body)
+			}
+			if s.err != nil {
+				b.giveUp(d, s.err)
+				continue
+			}
+			d.Task.Outputs[d.small].Object = uint32(len(d.Written))
+			d.Written = append(d.Written, s.written)
 		}
-		d.Task.Outputs[d.shared].Object = uint32(len(d.Written))
-		d.Written = append(d.Written, w)
+		done = append(done, d)
 	}
-	if err != nil {
-		return nil
-	}
-	return sharing
+	return done
 }
 
 // write writes an object of a task's term and cut.
@@ -159,6 +191,18 @@ func AddTo(r *pb.Report, behind int, done []*Done) {
 		}
 		r.Compactions = append(r.Compactions, d.Task)
 	}
+}
+
+// longBytes is from how many bytes of inputs on a task takes long.
+const longBytes = 4 << 20
+
+// IsLong tells whether a task takes long: others are not to wait for it.
+func IsLong(t *pb.CompactionTask) bool {
+	n := int64(0)
+	for _, r := range t.Compaction.Inputs {
+		n += r.Length
+	}
+	return n >= longBytes
 }
 
 // Inputs returns what a task merges.

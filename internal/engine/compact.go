@@ -9,10 +9,10 @@ import (
 )
 
 // compactor runs the coordinator's compaction tasks, and keeps the results for the next report. Tasks that are given out together are run together:
-// what they read of an object is read at once, and small ones write into one object.
+// what they read of an object is read at once, and small ones write into one object. Those that take long have a goroutine of their own.
 type compactor struct {
-	g     *group
-	tasks chan *pb.CompactionTask
+	g           *group
+	quick, long chan *pb.CompactionTask
 
 	mu   sync.Mutex
 	done []*compaction.Done
@@ -21,28 +21,35 @@ type compactor struct {
 // gatherFor is how long the compactor waits for the tasks that come with one.
 const gatherFor = progressEvery
 
+// mostTasks is how many tasks of a kind may wait.
+const mostTasks = 128
+
 func newCompactor(g *group) *compactor {
-	return &compactor{g: g, tasks: make(chan *pb.CompactionTask, 16)}
+	return &compactor{g: g, quick: make(chan *pb.CompactionTask, mostTasks), long: make(chan *pb.CompactionTask, mostTasks)}
 }
 
 // offer takes up a task. One that finds too many waiting is dropped, and so is one that fails: its inputs stay as they are, and the
 // coordinator asks again.
 func (c *compactor) offer(t *pb.CompactionTask) {
+	tasks := c.quick
+	if compaction.IsLong(t) {
+		tasks = c.long
+	}
 	select {
-	case c.tasks <- t:
+	case tasks <- t:
 	default:
 	}
 }
 
-// serve runs the tasks until the context ends.
-func (c *compactor) serve(ctx context.Context) {
+// serve runs the tasks of a kind until the context ends.
+func (c *compactor) serve(ctx context.Context, tasks <-chan *pb.CompactionTask) {
 	for {
 		select {
-		case t := <-c.tasks:
+		case t := <-tasks:
 			if c.g.w.cfg.Clock.Sleep(ctx, gatherFor) != nil {
 				return
 			}
-			for _, batch := range c.gather(t) {
+			for _, batch := range gather(t, tasks) {
 				if term, _ := c.g.ledger.Fence(); batch[0].Compaction.Term != term {
 					continue
 				}
@@ -56,11 +63,11 @@ func (c *compactor) serve(ctx context.Context) {
 }
 
 // gather returns first and the tasks that wait, divided by the term and the cut that name what they write.
-func (c *compactor) gather(first *pb.CompactionTask) [][]*pb.CompactionTask {
+func gather(first *pb.CompactionTask, tasks <-chan *pb.CompactionTask) [][]*pb.CompactionTask {
 	batches := [][]*pb.CompactionTask{{first}}
 	for {
 		select {
-		case t := <-c.tasks:
+		case t := <-tasks:
 			last := &batches[len(batches)-1]
 			if k := (*last)[0].Compaction; k.Term == t.Compaction.Term && k.Cut == t.Compaction.Cut {
 				*last = append(*last, t)
@@ -73,7 +80,7 @@ func (c *compactor) gather(first *pb.CompactionTask) [][]*pb.CompactionTask {
 	}
 }
 
-// run runs tasks that write under one name, and keeps what comes of them for the next report.
+// run runs tasks that write under one name, and keeps what comes of them for the next report. Those whose inputs have gone meanwhile are dropped, unread.
 func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	x := compaction.Runner{
 		Paths:  c.g.w.cfg.Paths,
@@ -88,7 +95,7 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 			}
 		},
 	}
-	done := x.Run(ctx, batch)
+	done := x.Run(ctx, c.g.root.Load(), batch)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done = append(c.done, done...)
