@@ -1,54 +1,126 @@
 package objstate
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
 // cursorBytes is how much of each segment is in memory while several are merged.
 const cursorBytes = 512 << 10
 
-// Compact merges segments, oldest first, each within its clip, into one: the newest row of a key wins, and with bottom, when nothing older shows
-// the range, deletes vanish. The result has the columns of all. It has no rows, and no bytes, when nothing is left. In memory are the result, and a run of each input.
-func Compact(fetch Fetch, inputs []Ref, bottom bool) ([]byte, segment.Info, error) {
-	segs := make([]*segment.Reader, len(inputs))
-	var schema segment.Schema
-	width := 0
-	for i, r := range inputs {
+// Merging says what is to be merged, and into what.
+type Merging struct {
+	Inputs []Ref // oldest first; each shows what is within its clip
+	Bottom bool  // nothing older shows keys of the range: deletes vanish
+	Target int64 // bytes from which on an output ends, and another begins, before the next hash32; 0: there is one output
+}
+
+// clip is the range from the first to the last hash that an input may show.
+func (m Merging) clip() rowkey.Range {
+	c := m.Inputs[0].Clip
+	for _, r := range m.Inputs {
+		c = rowkey.Range{Lo: min(c.Lo, r.Clip.Lo), Hi: max(c.Hi, r.Clip.Hi)}
+	}
+	return c
+}
+
+// Output is a segment that a merge has written. The clips of all outputs, in order, are the range of the inputs' clips, without gaps.
+type Output struct {
+	Clip rowkey.Range
+	Info segment.Info
+}
+
+// Compact merges segments into one: the newest row of a key wins, and at the bottom deletes vanish. The result has the columns of all. It has no rows, and
+// no bytes, when nothing is left.
+func Compact(fetch Fetch, inputs []Ref, bottom bool) (seg []byte, info segment.Info, err error) {
+	err = CompactTo(fetch, Merging{Inputs: inputs, Bottom: bottom}, func(b []byte, o Output) error {
+		seg, info = b, o.Info
+		return nil
+	})
+	return seg, info, err
+}
+
+// CompactTo is Compact into several outputs, which it hands to write one after the other, each as soon as it is full; they are write's. In memory are the
+// output in the making and a run of each input.
+func CompactTo(fetch Fetch, m Merging, write func(seg []byte, o Output) error) error {
+	w := outputs{target: m.Target, clip: m.clip(), write: write}
+	segs := make([]*segment.Reader, len(m.Inputs))
+	for i, r := range m.Inputs {
 		seg, err := openRef(fetch, r)
 		if err != nil {
-			return nil, segment.Info{}, fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
+			return fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
 		}
-		if schema = segment.Union(schema, seg.Schema()); i == 0 {
-			width = seg.KeyWidth()
-		} else if seg.KeyWidth() != width {
-			width = 0
+		if w.schema = segment.Union(w.schema, seg.Schema()); i == 0 {
+			w.width = seg.KeyWidth()
+		} else if seg.KeyWidth() != w.width {
+			w.width = 0
 		}
 		segs[i] = seg
 	}
-	cursors := make([]*segment.Cursor, len(inputs))
-	for i, r := range inputs {
-		cursors[i] = segs[i].Cursor(schema, r.Clip.Lo, r.Clip.Hi, cursorBytes)
+	cursors := make([]*segment.Cursor, len(m.Inputs))
+	for i, r := range m.Inputs {
+		cursors[i] = segs[i].Cursor(w.schema, r.Clip.Lo, r.Clip.Hi, cursorBytes)
 	}
-	w, err := segment.NewWriter(nil, schema, width, segment.Options{Codec: segment.LZ4})
-	if err != nil {
-		return nil, segment.Info{}, err
-	}
-	err = segment.Merge(cursors, func(rows *segment.Rows, i int) error {
-		if bottom && rows.Ops[i] == segment.Delete {
+	err := segment.Merge(cursors, func(rows *segment.Rows, i int) error {
+		if m.Bottom && rows.Ops[i] == segment.Delete {
 			return nil
 		}
-		return w.Append(rows, i)
+		return w.append(rows, i)
 	})
+	if err == nil {
+		err = w.end(w.clip.Hi)
+	}
 	if err != nil {
-		return nil, segment.Info{}, fmt.Errorf("merge %d segments of %s: %w", len(inputs), inputs[0].Object, err)
+		return fmt.Errorf("merge %d segments of %s: %w", len(m.Inputs), m.Inputs[0].Object, err)
 	}
-	if w.Rows() == 0 {
-		return nil, segment.Info{}, nil
+	return nil
+}
+
+// outputs writes rows, whose keys ascend, as segments of a size.
+type outputs struct {
+	schema segment.Schema
+	width  int
+	target int64
+	clip   rowkey.Range // that is still to be written
+	write  func([]byte, Output) error
+
+	w    *segment.Writer // nil: none has begun
+	last uint32          // hash32 of the last row
+}
+
+func (o *outputs) append(rows *segment.Rows, i int) error {
+	h := binary.BigEndian.Uint32(rows.Key(i))
+	if o.w != nil && o.target > 0 && int64(o.w.Len()) >= o.target && h != o.last { // rows of one hash stay together: clips go by it
+		if err := o.end(uint64(h)); err != nil {
+			return err
+		}
 	}
-	return w.Finish()
+	if o.w == nil {
+		var err error
+		if o.w, err = segment.NewWriter(nil, o.schema, o.width, segment.Options{Codec: segment.LZ4}); err != nil {
+			return err
+		}
+	}
+	o.last = h
+	return o.w.Append(rows, i)
+}
+
+// end ends the output that has begun, if one has, before a hash.
+func (o *outputs) end(before uint64) error {
+	if o.w == nil {
+		return nil
+	}
+	seg, info, err := o.w.Finish()
+	if err != nil {
+		return err
+	}
+	clip := rowkey.Range{Lo: o.clip.Lo, Hi: before}
+	o.w, o.clip.Lo = nil, before
+	return o.write(seg, Output{clip, info})
 }
 
 // CompactWhole is up to how many bytes a segment is read whole, by one request, to be merged; a larger one is read in runs.
