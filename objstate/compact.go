@@ -15,7 +15,9 @@ const cursorBytes = 512 << 10
 // Merging says what is to be merged, and into what.
 type Merging struct {
 	Inputs []Ref // oldest first; each shows what is within its clip
-	Bottom bool  // nothing older shows keys of the range: deletes vanish
+	Bottom bool  // nothing older shows keys of the range: deletes vanish, and what has expired
+	TTLs   []TTL
+	Passed Passed
 	Target int64 // bytes from which on an output ends, and another begins, before the next hash32; 0: there is one output
 }
 
@@ -65,8 +67,9 @@ func CompactTo(fetch Fetch, m Merging, write func(seg []byte, o Output) error) e
 	for i, r := range m.Inputs {
 		cursors[i] = segs[i].Cursor(w.schema, r.Clip.Lo, r.Clip.Hi, cursorBytes)
 	}
+	expiry := newExpiry(w.schema, m.TTLs, m.Passed)
 	err := segment.Merge(cursors, func(rows *segment.Rows, i int) error {
-		if m.Bottom && rows.Ops[i] == segment.Delete {
+		if m.Bottom && (rows.Ops[i] == segment.Delete || expiry.expired(rows, i)) {
 			return nil
 		}
 		return w.append(rows, i)

@@ -71,6 +71,7 @@ type Spec struct {
 	Base   int64                                    // width of the narrowest time bucket in microseconds; 0: the table has one bucket
 	Before func(w sabot.Micros) (dead sabot.Micros) // buckets that end at or before are dead; nil: none are
 	Time   func(suffix []byte) (t sabot.Micros)     // of a row, when there are buckets
+	TTLs   []TTL                                    // of its columns: compaction drops rows of which nothing lives
 }
 
 // Store is the state of one lane. The lane's goroutine uses it.
