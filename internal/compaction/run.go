@@ -87,7 +87,6 @@ type batch struct {
 
 // life is what small outputs have in common that share an object: they go at about the same time, and the object with them.
 type life struct {
-	table              string
 	bucketLo, bucketHi int64
 	bottom             bool
 }
@@ -115,7 +114,7 @@ func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
 			BucketHi: wide.BucketHi, Lo: o.Clip.Lo, Hi: o.Clip.Hi, Rows: int64(o.Info.Rows), Cut: d.Task.Cut}
 		d.Task.Outputs = append(d.Task.Outputs, ref)
 		if len(seg) < sharedBytes && d.in == nil {
-			d.small, d.in = len(d.Task.Outputs)-1, b.share(life{wide.Table, wide.BucketLo, wide.BucketHi, d.Task.Bottom})
+			d.small, d.in = len(d.Task.Outputs)-1, b.share(life{wide.BucketLo, wide.BucketHi, d.Task.Bottom})
 			ref.Offset = int64(len(d.in.body))
 			d.in.body = append(d.in.body, seg...)
 			return nil

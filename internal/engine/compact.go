@@ -90,6 +90,7 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 		Fetch:  c.g.scan(ctx),
 		Put:    c.g.w.put,
 		Delete: func(ctx context.Context, key string) { _ = c.g.w.cfg.Bucket.Delete(ctx, key) }, // else the next sweep finds it
+		Output: c.outputBytes(),
 		TTLs:   c.g.ttls,
 		Now:    func() sabot.Micros { return sabot.MicrosOf(c.g.w.cfg.Clock.Now()) },
 		Failed: func(t *pb.CompactionTask, err error) {
@@ -103,6 +104,14 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done = append(c.done, done...)
+}
+
+// outputBytes returns the size of outputs, which are written from memory: less than usual where memory is short. 0: as usual.
+func (c *compactor) outputBytes() int64 {
+	if c.g.w.memory == nil {
+		return 0
+	}
+	return min(max(c.g.w.memory.Limit()/16, 4<<20), 64<<20)
 }
 
 // ttls returns those of a table, as the operators of this very program declare them.
