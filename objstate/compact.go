@@ -15,7 +15,9 @@ const cursorBytes = 512 << 10
 // Merging says what is to be merged, and into what.
 type Merging struct {
 	Inputs []Ref // oldest first; each shows what is within its clip
-	Bottom bool  // nothing older shows keys of the range: deletes vanish
+	Bottom bool  // nothing older shows keys of the range: deletes vanish, and what has expired
+	TTLs   []TTL
+	Passed Passed
 	Target int64 // bytes from which on an output ends, and another begins, before the next hash32; 0: there is one output
 }
 
@@ -65,11 +67,13 @@ func CompactTo(fetch Fetch, m Merging, write func(seg []byte, o Output) error) e
 	for i, r := range m.Inputs {
 		cursors[i] = segs[i].Cursor(w.schema, r.Clip.Lo, r.Clip.Hi, cursorBytes)
 	}
-	err := segment.Merge(cursors, func(rows *segment.Rows, i int) error {
-		if m.Bottom && rows.Ops[i] == segment.Delete {
-			return nil
+	w.expect = expected(segs, m.Inputs)
+	expiry := newExpiry(w.schema, m.TTLs, m.Passed)
+	err := segment.MergeRuns(cursors, func(x segment.Run) error {
+		if m.Bottom {
+			return w.appendLiving(x, expiry)
 		}
-		return w.append(rows, i)
+		return w.append(x)
 	})
 	if err == nil {
 		err = w.end(w.clip.Hi)
@@ -80,11 +84,24 @@ func CompactTo(fetch Fetch, m Merging, write func(seg []byte, o Output) error) e
 	return nil
 }
 
+// expected returns about how many bytes of blocks the inputs show.
+func expected(segs []*segment.Reader, inputs []Ref) (n int64) {
+	for i, s := range segs {
+		for _, b := range s.Blocks() {
+			if inputs[i].Clip.Contains(binary.BigEndian.Uint32(b.First)) {
+				n += b.Length()
+			}
+		}
+	}
+	return n
+}
+
 // outputs writes rows, whose keys ascend, as segments of a size.
 type outputs struct {
 	schema segment.Schema
 	width  int
 	target int64
+	expect int64        // bytes of all of them, about and at most
 	clip   rowkey.Range // that is still to be written
 	write  func([]byte, Output) error
 
@@ -92,10 +109,42 @@ type outputs struct {
 	last uint32          // hash32 of the last row
 }
 
-func (o *outputs) append(rows *segment.Rows, i int) error {
-	h := binary.BigEndian.Uint32(rows.Key(i))
-	if o.w != nil && o.target > 0 && int64(o.w.Len()) >= o.target && h != o.last { // rows of one hash stay together: clips go by it
-		if err := o.end(uint64(h)); err != nil {
+// appendLiving appends what of a run is to be kept at the bottom: neither deletes nor what has expired.
+func (o *outputs) appendLiving(x segment.Run, e *expiry) error {
+	dead := func(i int) bool { return x.Rows.Ops[i] == segment.Delete || e.expired(x.Rows, i) }
+	for from, i := x.From, x.From; i <= x.To; i++ {
+		if i < x.To && !dead(i) {
+			continue
+		}
+		if i == x.To && from == x.From {
+			return o.append(x) // all of it
+		}
+		if from < i {
+			if err := o.append(segment.Run{Rows: x.Rows, From: from, To: i}); err != nil {
+				return err
+			}
+		}
+		from = i + 1
+	}
+	return nil
+}
+
+func (o *outputs) append(x segment.Run) error {
+	if o.w != nil && o.target > 0 && int64(o.w.Len()) >= o.target {
+		from := x.From
+		for x.From < x.To && o.hash(x, x.From) == o.last { // rows of one hash stay together: clips go by it
+			x.From++
+		}
+		if from < x.From {
+			if err := o.w.AppendRows(x.Rows, from, x.From); err != nil {
+				return err
+			}
+			x = segment.Run{Rows: x.Rows, From: x.From, To: x.To}
+		}
+		if x.From == x.To {
+			return nil
+		}
+		if err := o.end(uint64(o.hash(x, x.From))); err != nil {
 			return err
 		}
 	}
@@ -104,10 +153,17 @@ func (o *outputs) append(rows *segment.Rows, i int) error {
 		if o.w, err = segment.NewWriter(nil, o.schema, o.width, segment.Options{Codec: segment.LZ4}); err != nil {
 			return err
 		}
+		room := o.expect
+		if o.target > 0 {
+			room = min(room, o.target)
+		}
+		o.w.Reserve(int(room + room/16))
 	}
-	o.last = h
-	return o.w.Append(rows, i)
+	o.last = o.hash(x, x.To-1)
+	return o.w.AppendRun(x)
 }
+
+func (o *outputs) hash(x segment.Run, i int) uint32 { return binary.BigEndian.Uint32(x.Rows.Key(i)) }
 
 // end ends the output that has begun, if one has, before a hash.
 func (o *outputs) end(before uint64) error {
@@ -119,6 +175,7 @@ func (o *outputs) end(before uint64) error {
 		return err
 	}
 	clip := rowkey.Range{Lo: o.clip.Lo, Hi: before}
+	o.expect = max(0, o.expect-info.Length)
 	o.w, o.clip.Lo = nil, before
 	return o.write(seg, Output{clip, info})
 }

@@ -41,6 +41,7 @@ func (h host) Value(d sabot.StateDecl) any {
 	if d.TTL > 0 {
 		ttl.col = len(p.schema)
 		p.add(arrow.Field{Name: d.Name + "." + ttl.column(), Type: int64Type})
+		p.expires = append(p.expires, ttl.of(d.Name, d.Name+"."+ttl.column()))
 	}
 	base := valueCell{p: p, col: col, ttl: ttl}
 	switch d.Value.ID() {

@@ -35,16 +35,17 @@ type link uint32
 func (h host) Map(d sabot.StateDecl) any {
 	p := h.p
 	e := &entries{p: p, intKeys: d.Key.ID() == arrow.INT64, own: make([]byte, 4, 64), last: objstate.NoSlot, ttl: p.ttlOf(d)}
-	schema := segment.Schema{{Name: "value", Type: d.Value}}
+	spec := objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: segment.Schema{{Name: "value", Type: d.Value}}}
 	if d.TTL > 0 {
 		e.ttl.col = 1
-		schema = append(schema, arrow.Field{Name: e.ttl.column(), Type: int64Type})
+		spec.TTLs = []objstate.TTL{e.ttl.of("value", e.ttl.column())}
+		spec.Schema = append(spec.Schema, arrow.Field{Name: e.ttl.column(), Type: int64Type})
 		p.watch(e.ttl, e)
 	}
-	e.t = objstate.NewTable(schema)
+	e.t = objstate.NewTable(spec.Schema)
 	e.t.Expand = e.expand
 	p.maps = append(p.maps, e)
-	p.parts = append(p.parts, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: schema}, e))
+	p.parts = append(p.parts, p.store.Add(spec, e))
 	if e.intKeys {
 		return mapOf(e, d.Value, ownInt, func(own []byte) int64 { return int64(binary.LittleEndian.Uint64(own)) })
 	}

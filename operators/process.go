@@ -52,6 +52,7 @@ type process struct {
 	// State whose TTL is by processing time, and the time as it was when the lane last came here.
 	walled   bool
 	wallTTLs []sweeper
+	expires  []objstate.TTL // of the values
 	wall     sabot.Micros
 
 	// The call at hand.
@@ -105,7 +106,7 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 		bind()
 	}
 	if len(p.schema) > 0 {
-		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true}, (*keyState)(p)))
+		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true, TTLs: p.expires}, (*keyState)(p)))
 	}
 	return p, nil
 }

@@ -65,6 +65,8 @@ func newJob(o Options, w workload) (*job, error) {
 	j.runner = compaction.Runner{Paths: checkpoint.NewPaths(jobName), Random: func() string { return fmt.Sprintf("%016x", names.Uint64()) }, Fetch: j.bucket.fetch,
 		Put:    func(_ context.Context, key string, body []byte) error { j.bucket.put(key, body); return nil },
 		Delete: func(_ context.Context, key string) { j.bucket.delete(key) },
+		TTLs:   func(string) []objstate.TTL { return j.spec.TTLs },
+		Now:    j.micros,
 		Failed: func(_ *pb.CompactionTask, err error) { j.failed = err }}
 	j.machine = coord.NewMachine(j.root, coord.Settings{Interval: time.Second, CutTimeout: time.Minute, CompactionTimeout: 5 * time.Minute}, j.now)
 	return j, nil

@@ -56,6 +56,9 @@ func workloads(o Options) []struct {
 			rank := int64(math.Exp(r.Float64()*math.Log(float64(o.Keys+1)))) - 1
 			return int64(mix(uint64(rank)) % uint64(o.Keys))
 		})},
+		{"ttl", func(r *rand.Rand) workload {
+			return &sessions{r: r, o: o, rows: map[int64]row{}, used: map[sabot.Micros]int{}}
+		}},
 		{"expire", func(r *rand.Rand) workload { return &appends{r: r, o: o, ends: map[sabot.Micros][]row{}} }},
 	}
 }
@@ -149,6 +152,66 @@ func (a *appends) live(_ sabot.Micros, yield func(row)) {
 }
 
 func (a *appends) count(sabot.Micros) int { return a.rows }
+
+// sessions uses keys for a while and then never again: their rows go by a TTL, without anybody asking for them.
+type sessions struct {
+	r     *rand.Rand
+	o     Options
+	first int64         // key in use
+	rows  map[int64]row // live ones, and some that have expired
+	used  map[sabot.Micros]int
+	alive int
+}
+
+func (s *sessions) ttl() sabot.Micros { return s.o.retention() / 2 }
+
+func (s *sessions) spec() objstate.Spec {
+	spec := objstate.Spec{Name: "t", Schema: schemaOf("count", "sum", "last", "used")}
+	for _, f := range spec.Schema[:3] {
+		spec.TTLs = append(spec.TTLs, objstate.TTL{Value: f.Name, Used: "used", Length: s.ttl()})
+	}
+	return spec
+}
+
+// second uses some of as many keys as are used in a tenth of the TTL; as many as that is in a second come new.
+func (s *sessions) second(now sabot.Micros, put func(row)) {
+	s.alive -= s.used[now-s.ttl()]
+	delete(s.used, now-s.ttl())
+	fresh := int64(max(1, s.o.Rows/4))
+	s.first += fresh
+	for range s.o.Rows {
+		k := s.first + s.r.Int64N(fresh*int64(max(1, s.ttl()/second/10)))
+		x := s.rows[k]
+		if used := sabot.Micros(x.values[3]); s.isLive(x, now) {
+			s.used[used]--
+			s.alive--
+		} else {
+			x = row{key: k}
+		}
+		n := x.values[0] + 1
+		x.values = [columns]int64{n, n * (k % 1000), int64(mix(uint64(k)<<20+uint64(n)) >> 33), int64(now)}
+		s.used[now]++
+		s.alive++
+		s.rows[k] = x
+		put(x)
+	}
+}
+
+func (s *sessions) isLive(x row, now sabot.Micros) bool {
+	return x.values[0] > 0 && now-sabot.Micros(x.values[3]) < s.ttl()
+}
+
+func (s *sessions) live(now sabot.Micros, yield func(row)) {
+	for k, x := range s.rows {
+		if !s.isLive(x, now) {
+			delete(s.rows, k)
+			continue
+		}
+		yield(x)
+	}
+}
+
+func (s *sessions) count(sabot.Micros) int { return s.alive }
 
 func mix(x uint64) uint64 {
 	x ^= x >> 30

@@ -30,6 +30,8 @@ type Runner struct {
 	Put    func(ctx context.Context, key string, body []byte) error // tries again as long as that may help
 	Delete func(ctx context.Context, key string)                    // of an object that nothing names; it may fail
 	Failed func(t *pb.CompactionTask, err error)                    // a task is given up: its inputs stay as they are
+	TTLs   func(table string) []objstate.TTL                        // of its columns; nil: none have any
+	Now    func() sabot.Micros                                      // by the worker's clock
 	Output int64                                                    // bytes at which an output ends, and the next begins [64 MiB]
 }
 
@@ -62,7 +64,7 @@ func (x *Runner) Run(ctx context.Context, root *pb.Root, tasks []*pb.CompactionT
 			}
 		}
 	}
-	b := batch{Runner: x, ctx: ctx, fetch: newSpanReader(reads, x.Fetch).fetchAll, shared: map[life]*sharedObject{}}
+	b := batch{Runner: x, ctx: ctx, root: root, fetch: newSpanReader(reads, x.Fetch).fetchAll, shared: map[life]*sharedObject{}}
 	for _, t := range current {
 		d, err := b.run(t)
 		if err != nil {
@@ -78,13 +80,13 @@ func (x *Runner) Run(ctx context.Context, root *pb.Root, tasks []*pb.CompactionT
 type batch struct {
 	*Runner
 	ctx    context.Context
+	root   *pb.Root
 	fetch  objstate.Fetch
 	shared map[life]*sharedObject
 }
 
 // life is what small outputs have in common that share an object: they go at about the same time, and the object with them.
 type life struct {
-	table              string
 	bucketLo, bucketHi int64
 	bottom             bool
 }
@@ -103,12 +105,16 @@ func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
 		m.Target = outputBytes
 	}
 	wide := widest(d.Task.Inputs)
+	if b.TTLs != nil {
+		m.TTLs = b.TTLs(wide.Table)
+		m.Passed = objstate.Passed{Event: passed(b.root, d.Task.Stage), Wall: b.Now() - slack}
+	}
 	err := objstate.CompactTo(b.fetch, m, func(seg []byte, o objstate.Output) error {
 		ref := &pb.Reference{Table: wide.Table, Object: uint32(len(d.Written)), Length: o.Info.Length, Crc: o.Info.CRC, BucketLo: wide.BucketLo,
 			BucketHi: wide.BucketHi, Lo: o.Clip.Lo, Hi: o.Clip.Hi, Rows: int64(o.Info.Rows), Cut: d.Task.Cut}
 		d.Task.Outputs = append(d.Task.Outputs, ref)
 		if len(seg) < sharedBytes && d.in == nil {
-			d.small, d.in = len(d.Task.Outputs)-1, b.share(life{wide.Table, wide.BucketLo, wide.BucketHi, d.Task.Bottom})
+			d.small, d.in = len(d.Task.Outputs)-1, b.share(life{wide.BucketLo, wide.BucketHi, d.Task.Bottom})
 			ref.Offset = int64(len(d.in.body))
 			d.in.body = append(d.in.body, seg...)
 			return nil
@@ -120,6 +126,27 @@ func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
 		return err
 	})
 	return d, err
+}
+
+// slack is how much longer lives what goes by processing time: a lane looks at the clock once for a batch, and clocks of workers differ.
+const slack = sabot.Micros(60e6)
+
+// passed returns the event time that has passed for whoever will ever process rows of a stage from root on: partitions may come together in any way, and
+// what has expired for one lane, whose watermark is the lowest of its partitions', has not for another.
+func passed(root *pb.Root, stage uint32) sabot.Micros {
+	low := sabot.MaxMicros
+	for _, st := range root.Stages {
+		for _, p := range st.Partitions {
+			if st.Id != stage {
+				continue
+			}
+			if !p.HasWatermark {
+				return sabot.NoTime
+			}
+			low = min(low, sabot.Micros(p.WatermarkUs))
+		}
+	}
+	return low
 }
 
 // widest returns the input whose time bucket holds those of the others: that of what comes of them.

@@ -13,6 +13,7 @@ type Policy struct {
 	Off        bool  // compact nothing
 	Level0     int   // so many small references next to each other are merged [8]
 	Ratio      int64 // between the sizes of tiers; so many references of one tier are merged [4]
+	Bottom     int64 // all of a bucket is merged when one part in so many of the oldest lies above that [3]
 	SmallBytes int64 // below it a reference is small [256 KiB]
 	FanIn      int   // a bucket's references stay below it [20]
 	MaxBytes   int64 // a run of more bytes than this is not merged as a whole [2 GiB]
@@ -24,6 +25,7 @@ type Policy struct {
 func (p Policy) withDefaults() Policy {
 	p.Level0 = cmp.Or(p.Level0, 8)
 	p.Ratio = cmp.Or(p.Ratio, 4)
+	p.Bottom = cmp.Or(p.Bottom, 3)
 	p.SmallBytes = cmp.Or(p.SmallBytes, 256<<10)
 	p.FanIn = cmp.Or(p.FanIn, 20)
 	p.MaxBytes = cmp.Or(p.MaxBytes, 2<<30)

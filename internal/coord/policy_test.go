@@ -65,8 +65,8 @@ func TestPolicyChooses(t *testing.T) {
 		{"seven small", repeat(7, kb), 0, 0, false},
 		{"eight small", repeat(8, kb), 0, 8, true},
 		{"eight small on a big one", append([]int64{100 * mb}, repeat(8, kb)...), 1, 9, false},
-		{"a quarter above the bottom", []int64{100 * mb, 20 * mb, 5 * mb}, 0, 3, true},
-		{"less than a quarter", []int64{100 * mb, 20 * mb, 4 * mb}, 0, 0, false},
+		{"a third above the bottom", []int64{99 * mb, 28 * mb, 5 * mb}, 0, 3, true},
+		{"less than a third", []int64{99 * mb, 28 * mb, 4 * mb}, 0, 0, false},
 		{"four of a tier", []int64{1000 * mb, 5 * mb, 5 * mb, 5 * mb, 5 * mb}, 1, 5, false},
 		{"a tier with small ones between", []int64{1000 * mb, 5 * mb, kb, 5 * mb, 5 * mb, kb, 5 * mb}, 1, 7, false},
 		{"bottom too large to rewrite", []int64{2400 * mb, 800 * mb}, 0, 0, false},
@@ -189,7 +189,7 @@ func TestPolicyEmptiesSparseObjects(t *testing.T) {
 // Outputs of one compaction, which show one range of hash behind the other, count as one.
 func TestPolicyTakesTilesTogether(t *testing.T) {
 	const mb = int64(1 << 20)
-	root := sized(60*mb, 60*mb, 60*mb, 60*mb, 20*mb, 20*mb, 21*mb)
+	root := sized(60*mb, 60*mb, 60*mb, 60*mb, 30*mb, 30*mb, 20*mb)
 	refs := root.Stages[0].Partitions[0].Refs
 	for i, r := range refs[:4] {
 		r.Lo, r.Hi = uint64(i)<<30, uint64(i+1)<<30
@@ -200,7 +200,7 @@ func TestPolicyTakesTilesTogether(t *testing.T) {
 	}
 	tasks := p.plan(root, 0, 1, nil)
 	if len(tasks) != 1 || len(tasks[0].Compaction.Inputs) != 7 || !tasks[0].Compaction.Bottom {
-		t.Errorf("plans %v, want all of it: a quarter of the bottom lies above it", tasks)
+		t.Errorf("plans %v, want all of it: a third of the bottom lies above it", tasks)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestPolicySharesTheState(t *testing.T) {
 	root := sized()
 	root.Stages[0].Partitions = checkpoint.Partitions(8)
 	for i, part := range root.Stages[0].Partitions {
-		sizes := []int64{100 * mb, 30 * mb} // all of it is due
+		sizes := []int64{100 * mb, 40 * mb} // all of it is due
 		if i < 2 {
 			sizes = append([]int64{130 * mb}, repeat(8, 1000)...)
 		}

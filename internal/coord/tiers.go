@@ -54,14 +54,14 @@ func sizesOf(runs []sortedRun) []int64 {
 	return sizes
 }
 
-// chooseTier chooses by sizes, oldest first: everything when what lies above the bottom has reached a quarter of it, else a run of small ones,
+// chooseTier chooses by sizes, oldest first: everything when what lies above the bottom has reached a third of it, else a run of small ones,
 // else a run of one tier.
 func (p Policy) chooseTier(sizes []int64) (from, to int) {
 	if len(sizes) < 2 {
 		return 0, 0
 	}
 	above := sum(sizes[1:])
-	if above >= sizes[0]/p.Ratio && (len(sizes) >= p.Level0 || above >= p.SmallBytes) && above+sizes[0] <= p.MaxBytes {
+	if above >= sizes[0]/p.Bottom && (len(sizes) >= p.Level0 || above >= p.SmallBytes) && above+sizes[0] <= p.MaxBytes {
 		return 0, len(sizes)
 	}
 	for level, top := 0, p.level(p.MaxBytes/p.Ratio); level <= top; level++ {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync"
 
+	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/internal/compaction"
+	"github.com/sabot-stream/sabot/objstate"
 )
 
 // compactor runs the coordinator's compaction tasks, and keeps the results for the next report. Tasks that are given out together are run together:
@@ -88,6 +90,9 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 		Fetch:  c.g.scan(ctx),
 		Put:    c.g.w.put,
 		Delete: func(ctx context.Context, key string) { _ = c.g.w.cfg.Bucket.Delete(ctx, key) }, // else the next sweep finds it
+		Output: c.outputBytes(),
+		TTLs:   c.g.ttls,
+		Now:    func() sabot.Micros { return sabot.MicrosOf(c.g.w.cfg.Clock.Now()) },
 		Failed: func(t *pb.CompactionTask, err error) {
 			c.g.w.forget(err, compaction.Inputs(t))
 			if ctx.Err() == nil {
@@ -99,6 +104,26 @@ func (c *compactor) run(ctx context.Context, batch []*pb.CompactionTask) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done = append(c.done, done...)
+}
+
+// outputBytes returns the size of outputs, which are written from memory: less than usual where memory is short. 0: as usual.
+func (c *compactor) outputBytes() int64 {
+	if c.g.w.memory == nil {
+		return 0
+	}
+	return min(max(c.g.w.memory.Limit()/16, 4<<20), 64<<20)
+}
+
+// ttls returns those of a table, as the operators of this very program declare them.
+func (g *group) ttls(table string) []objstate.TTL {
+	for _, l := range g.keyed {
+		for _, spec := range l.store.Specs() {
+			if spec.Name == table {
+				return spec.TTLs
+			}
+		}
+	}
+	return nil
 }
 
 // report moves the finished tasks into r; the objects that they name come behind those of p.
