@@ -81,6 +81,11 @@ func gather(c *segment.Column, before int, from *Column, slots []uint32) {
 	case from.Bools != nil:
 		c.Bools = gathered(c.Bools, from.Bools, slots)
 	case from.Texts != nil:
+		n := 0
+		for _, slot := range slots {
+			n += len(from.Texts[slot])
+		}
+		c.Bytes = slices.Grow(c.Bytes, n)
 		for _, slot := range slots {
 			c.Bytes = append(c.Bytes, from.Texts[slot]...)
 			c.Offsets = append(c.Offsets, uint32(len(c.Bytes)))

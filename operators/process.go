@@ -105,7 +105,7 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 		bind()
 	}
 	if len(p.schema) > 0 {
-		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p)))
+		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true}, (*keyState)(p)))
 	}
 	return p, nil
 }

@@ -47,10 +47,17 @@ func (r *localRun) observe(ctx context.Context) (stop func(), err error) {
 
 // cutObserver returns who is told of the stages of cuts; nil: nobody.
 func (r *localRun) cutObserver() func(engine.CutStage, time.Duration) {
-	if r.tele == nil {
+	if r.tele == nil && r.opt.OnCut == nil {
 		return nil
 	}
-	return func(s engine.CutStage, took time.Duration) { r.tele.Cut(string(s), took) }
+	return func(s engine.CutStage, took time.Duration) {
+		if r.tele != nil {
+			r.tele.Cut(string(s), took)
+		}
+		if r.opt.OnCut != nil {
+			r.opt.OnCut(string(s), took)
+		}
+	}
 }
 
 // state returns what telemetry tells of this process.

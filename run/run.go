@@ -64,6 +64,9 @@ type Options struct {
 	Memory          int64             // bytes that the process may take; a third of it for keyed state, and what does not fit is read back when it is used. 0: no bound
 	CacheDir        string            // folder for pages of state; empty: none for a local bucket, sabot in the user's cache folder for a remote one
 	CacheSize       int64             // bytes that they may take; the lesser of 10 GiB and a quarter of the free space when 0, none below 0
+	// OnCut is told of each stage of a cut that has ended in this process, which it must not hold up: align (until the barrier has come to every lane),
+	// freeze (the longest that a lane stood still, within align), encode, upload. Any goroutine may call it; nil: nobody is told.
+	OnCut func(stage string, took time.Duration)
 
 	role   role
 	unread int64 // bytes of rows on their way between workers; the engine's own when 0

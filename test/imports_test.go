@@ -71,8 +71,9 @@ var allowed = map[string][]string{
 	"test":        {"test"},
 	"test/clicks": {"run", "connectors", "test/clicks"},
 
-	"internal/benchstate":   {"run", "connectors/callback"},
-	"internal/benchcluster": {"run", "connectors/datagen", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/clock", "internal/control"},
+	"internal/benchbucket":  {"objstore/bucketurl", "internal/clock"},
+	"internal/benchstate":   {"run", "connectors/callback", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/benchbucket", "internal/clock"},
+	"internal/benchcluster": {"run", "connectors/datagen", "checkpoint", "objstore", "objstore/bucketurl", "objstore/metered", "internal/benchbucket", "internal/clock", "internal/control"},
 	"internal/benchmicro":   {"run", "connectors/datagen", "operators", "timers", "objstate", "objstore", "objstore/fetch", "objstore/file", "objstore/mem", "arrow", "internal/clock"},
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -16,9 +17,10 @@ import (
 type benchCmd struct {
 	Cluster benchClusterCmd `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
 	Micro   benchMicroCmd   `cmd:"" help:"Measure the parts that a job's speed is made of, each beside a plain loop or map."`
+	Resume  benchResumeCmd  `cmd:"" help:"Measure how soon a job with much state has output after a start, and what its checkpoints take."`
 	Soak    benchSoakCmd    `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
 	State   benchStateCmd   `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
-	Case    benchCaseCmd    `cmd:"" hidden:"" help:"One run of that job."`
+	Case    benchCaseCmd    `cmd:"" hidden:"" help:"One run of a job that is measured."`
 	Job     benchJobCmd     `cmd:"" hidden:"" help:"The job that is measured, as a process of any role."`
 }
 
@@ -94,11 +96,51 @@ func (c benchSoakCmd) Run(ctx context.Context, w io.Writer) error {
 	return benchcluster.Soak(ctx, opt, c.Duration, c.Keys)
 }
 
+type benchResumeCmd struct {
+	Sizes   []int64       `help:"MB of state, of which each is measured (default ${default})." default:"10,5000" placeholder:"N"`
+	Value   int           `help:"Bytes of state for each key, which do not compress (default ${default})." default:"1000" placeholder:"N"`
+	Rows    int           `help:"Rows that each of two splits gives in one read after a start; 0: as many as the engine takes (default ${default})." default:"100" placeholder:"N"`
+	Starts  int           `help:"Starts of each size (default ${default})." default:"5" placeholder:"N"`
+	Cuts    int           `help:"Checkpoints of the largest state to measure, of a hundredth of the keys each; 0: none (default ${default})." default:"5" placeholder:"N"`
+	Every   time.Duration `name:"checkpoint" help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
+	Memory  int           `help:"MiB that the job may take while its state is made and its checkpoints are measured (default ${default})." default:"2048" placeholder:"N"`
+	MinIO   string        `name:"minio" help:"Start this MinIO program, and measure on it instead of on a folder." placeholder:"PATH"`
+	Latency time.Duration `help:"By how much each request takes longer after a start (default ${default})." default:"0s" placeholder:"DURATION"`
+	Folder  string        `help:"A folder for the state, which a later call with the same sizes goes on with (default: a temporary one, which is removed)." placeholder:"FOLDER"`
+	Profile string        `name:"cpuprofile" help:"A folder for profiles of the processors, one of each start." placeholder:"FOLDER"`
+	Quick   bool          `help:"Little state: to see that it works, not how fast it is."`
+	JSON    bool          `help:"Print JSON, one figure a line."`
+	Verbose bool          `help:"Tell on standard error what is being done."`
+}
+
+// Run measures.
+func (c benchResumeCmd) Run(ctx context.Context, w io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	opt := benchstate.LargeOptions{Program: []string{self, "bench", "case"}, Value: c.Value, Memory: int64(c.Memory) << 20, Starts: c.Starts, Rows: c.Rows, Every: c.Every, Cuts: c.Cuts, MinIO: c.MinIO,
+		Latency: c.Latency, Folder: c.Folder, Profile: c.Profile, Figures: w, JSON: c.JSON, Told: func(string, ...any) {}}
+	if c.Quick {
+		c.Sizes, opt.Starts, opt.Cuts = []int64{1, 40}, 1, min(1, c.Cuts)
+	}
+	for _, mb := range c.Sizes {
+		opt.Sizes = append(opt.Sizes, mb*1e6)
+	}
+	if c.Verbose {
+		opt.Told = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchstate.BenchLarge(ctx, opt)
+}
+
 type benchStateCmd struct {
 	Keys       int64         `help:"Keys, of about 100 bytes of state each in memory; an even number (default ${default})." default:"4194304" placeholder:"N"`
 	Rows       int64         `help:"Rows of each run; an even number (default ${default})." default:"8000000" placeholder:"N"`
 	Memory     int           `help:"MiB that the process may take that is short of memory (default ${default})." default:"128" placeholder:"N"`
 	Checkpoint time.Duration `help:"Time between checkpoints (default ${default})." default:"1s" placeholder:"DURATION"`
+	Profile    string        `name:"cpuprofile" help:"A folder for profiles of the processors, one of each run of the job." placeholder:"FOLDER"`
 	JSON       bool          `help:"Print JSON, one figure a line."`
 }
 
@@ -111,7 +153,7 @@ func (c benchStateCmd) Run(ctx context.Context, w io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return benchstate.Bench(ctx, benchstate.Options{Program: []string{self, "bench", "case"}, Keys: c.Keys, Rows: c.Rows, Memory: int64(c.Memory) << 20,
-		Every: c.Checkpoint, Figures: w, JSON: c.JSON})
+		Every: c.Checkpoint, Profile: c.Profile, Figures: w, JSON: c.JSON})
 }
 
 type benchCaseCmd struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -200,6 +201,63 @@ func TestRate(t *testing.T) {
 	read(r, 220*ms)
 	now = noon.Add(420 * ms)
 	read(r, 320*ms, 420*ms)
+}
+
+// The engine is told when the next rows are there. Those of a high rate come together.
+func TestNotifies(t *testing.T) {
+	for _, c := range []struct {
+		rate  float64
+		after time.Duration // the one before
+		rows  int64
+	}{{50, 20 * time.Millisecond, 1}, {10_000, time.Millisecond, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := Source{Rate: c.rate}
+			schema, splits, err := s.Describe(t.Context(), sabot.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.Open(t.Context(), sabot.Env{}, schema, splits[0], "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			woken := make(chan time.Time, 1)
+			r.(sabot.Notifier).Notify(func() { woken <- time.Now() })
+			last := time.Time{}
+			for range 5 {
+				for empty := false; ; empty = true {
+					chunk, err := r.Read(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if chunk.Rows != nil {
+						if n := chunk.Rows.NumRows(); !last.IsZero() && n != c.rows {
+							t.Errorf("at %v rows a second %d come together, want %d", c.rate, n, c.rows)
+						}
+						chunk.Rows.Release()
+						break
+					}
+					if empty {
+						t.Fatal("it has told of rows, and has none")
+					}
+					<-woken
+				}
+				if now := time.Now(); !last.IsZero() && now.Sub(last) != c.after {
+					t.Errorf("at %v rows a second some come %s after those before, want %s", c.rate, now.Sub(last), c.after)
+				}
+				last = time.Now()
+			}
+			if c, err := r.Read(t.Context()); err != nil || c.Rows != nil {
+				t.Errorf("rows that are not due: %v, %v", c.Rows, err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			if len(woken) > 0 {
+				t.Error("a reader that is closed wakes the engine")
+			}
+		})
+	}
 }
 
 func TestMistakes(t *testing.T) {

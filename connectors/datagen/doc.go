@@ -13,6 +13,6 @@
 //	created  timestamp[us]   when the row was due; only with a Rate
 //
 // With a Rate a row comes when it is due, or as soon after that as the job asks: created tells how long it has been on its way, the time it had
-// to wait included. The first row of a split is due at Begin, or when a run first opens the split; a run that goes on keeps that, so what was due
-// while it was down comes at once. A job asks a split that had nothing again after 20 ms.
+// to wait included. Where more than one row of a split is due in a millisecond, they come together when the first is a millisecond old. The first row
+// of a split is due at Begin, or when a run first opens the split; a run that goes on keeps that, so what was due while it was down comes at once.
 package datagen

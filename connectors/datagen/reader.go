@@ -29,6 +29,27 @@ type reader struct {
 
 	next int64 // row of the split
 	due  int64 // when that is due, in nanoseconds since 1970
+
+	wake  func()      // nil: nobody is to be told
+	timer *time.Timer // until the next rows come; nil: none was needed yet
+}
+
+// together is for how long rows that are due are kept back, so that those of a high rate come in batches: the first of each is as old as that. Rows
+// that are due less often come one by one, at once.
+const together = time.Millisecond
+
+// Notify implements sabot.Notifier.
+func (r *reader) Notify(wake func()) { r.wake = wake }
+
+// later has the engine ask again after a time.
+func (r *reader) later(d time.Duration) {
+	switch {
+	case r.wake == nil:
+	case r.timer == nil:
+		r.timer = time.AfterFunc(d, r.wake)
+	default:
+		r.timer.Reset(d)
+	}
 }
 
 func columnsOf(wanted, have *arrow.Schema) ([]string, error) {
@@ -85,8 +106,9 @@ func (r *reader) Read(ctx context.Context) (sabot.Chunk, error) {
 		}
 	}
 	if r.interval > 0 {
-		late := r.now().UnixNano() - r.due
-		if late < 0 {
+		late, ripe := r.now().UnixNano()-r.due, max(0, int64(together-r.interval))
+		if late < ripe {
+			r.later(time.Duration(ripe - late))
 			return sabot.Chunk{After: r.before()}, nil
 		}
 		n = min(n, late/int64(r.interval)+1)
@@ -184,4 +206,9 @@ func (r *reader) payloads(hashes []uint64) arrow.Array {
 }
 
 // Close implements sabot.Reader.
-func (r *reader) Close() error { return nil }
+func (r *reader) Close() error {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	return nil
+}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/internal/benchbucket"
 	"github.com/sabot-stream/sabot/objstore/bucketurl"
 )
 
@@ -54,8 +54,8 @@ type Bench struct {
 	dir    string // of logs, samples and the temporary bucket
 	bucket string // URL
 	env    []string
-	minio  *exec.Cmd
-	failed error // to write a figure
+	minio  func() // ends it; nil: there is none
+	failed error  // to write a figure
 }
 
 // Run measures what the options say, and ends all that it has started.
@@ -87,8 +87,7 @@ func with(ctx context.Context, opt Options, f func(*Bench) error) (err error) {
 	b := &Bench{opt: opt, dir: dir, bucket: opt.Bucket}
 	defer func() {
 		if b.minio != nil {
-			_ = b.minio.Process.Kill() // it may have ended
-			_ = b.minio.Wait()         // says that it was killed
+			b.minio()
 		}
 		if opt.Keep {
 			b.told("logs are in %s", dir)
@@ -100,7 +99,7 @@ func with(ctx context.Context, opt Options, f func(*Bench) error) (err error) {
 	case opt.MinIO != "" && opt.Bucket != "":
 		return sabot.WithKind(sabot.Invalid, errors.New("--minio starts a bucket of its own: leave out --bucket"))
 	case opt.MinIO != "":
-		if err := b.startMinIO(ctx, opt.MinIO); err != nil {
+		if b.bucket, b.minio, err = benchbucket.StartMinIO(ctx, opt.MinIO, dir); err != nil {
 			return err
 		}
 	case opt.Bucket == "":

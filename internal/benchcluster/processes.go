@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sabot-stream/sabot/internal/benchbucket"
 	"github.com/sabot-stream/sabot/internal/clock"
 	"github.com/sabot-stream/sabot/internal/control"
 	"github.com/sabot-stream/sabot/internal/control/pb"
@@ -40,14 +40,14 @@ type process struct {
 
 // cluster returns a cluster without processes, whose bucket is empty.
 func (b *Bench) cluster(name string, checkpoint time.Duration, params ...string) (*cluster, error) {
-	c := &cluster{bench: b, name: name, dir: filepath.Join(b.dir, name), url: within(b.bucket, name), checkpoint: checkpoint, procs: map[string]*process{}}
+	c := &cluster{bench: b, name: name, dir: filepath.Join(b.dir, name), url: benchbucket.Within(b.bucket, name), checkpoint: checkpoint, procs: map[string]*process{}}
 	if err := os.MkdirAll(c.samples(), 0o755); err != nil {
 		return nil, err
 	}
 	c.params = append([]string{"--samples", c.samples()}, params...)
 	for i := range c.addrs {
 		var err error
-		if c.addrs[i], err = freeAddr(); err != nil {
+		if c.addrs[i], err = benchbucket.FreeAddr(); err != nil {
 			return nil, err
 		}
 	}
@@ -56,28 +56,9 @@ func (b *Bench) cluster(name string, checkpoint time.Duration, params ...string)
 
 func (c *cluster) samples() string { return filepath.Join(c.dir, "samples") }
 
-// within returns the URL of a folder in a bucket.
-func within(bucket, folder string) string {
-	path, query, has := strings.Cut(bucket, "?")
-	path = strings.TrimSuffix(path, "/") + "/" + folder
-	if has {
-		path += "?" + query
-	}
-	return path
-}
-
-// freeAddr returns an address of this machine at which nobody listens.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 // start starts a process of the job, under a name.
 func (c *cluster) start(name string, flags ...string) error {
-	http, err := freeAddr()
+	http, err := benchbucket.FreeAddr()
 	if err != nil {
 		return err
 	}

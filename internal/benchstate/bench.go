@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
+	"slices"
 	"time"
 )
 
@@ -23,6 +26,7 @@ type Options struct {
 	Figures io.Writer
 	JSON    bool
 	Folder  string // for buckets; a temporary one when empty
+	Profile string // folder for profiles of the runs; empty: there are none
 }
 
 // Figure is one measured figure.
@@ -55,6 +59,9 @@ func Bench(ctx context.Context, o Options) error {
 				name = fmt.Sprintf("%s, %d MiB", dist, memory>>20)
 			}
 			c := Case{Bucket: filepath.Join(dir, fmt.Sprint(dist, i)), Keys: o.Keys, Rows: o.Rows, Dist: dist, Memory: memory, Checkpoint: o.Every}
+			if o.Profile != "" {
+				c.Profile = filepath.Join(o.Profile, fmt.Sprintf("%s-%d.pprof", dist, memory>>20))
+			}
 			r, err := o.run(ctx, c)
 			if err != nil {
 				return err
@@ -92,6 +99,7 @@ func (o Options) again(ctx context.Context, name string, c Case) error {
 		return err
 	}
 	c.Rows += fewRows
+	c.Profile = ""
 	r, err := o.run(ctx, c)
 	if err != nil {
 		return err
@@ -104,33 +112,46 @@ func (o Options) again(ctx context.Context, name string, c Case) error {
 // fewRows is how many rows are enough for a first output.
 const fewRows = 100_000
 
-func (o Options) say(name, unit string, value float64) {
-	if o.JSON {
+func (o Options) say(name, unit string, value float64) { say(o.Figures, o.JSON, name, unit, value) }
+
+// say writes one figure.
+func say(w io.Writer, asJSON bool, name, unit string, value float64) {
+	if asJSON {
 		b, _ := json.Marshal(Figure{name, unit, value}) // a struct of text and a number
-		fmt.Fprintf(o.Figures, "%s\n", b)
+		fmt.Fprintf(w, "%s\n", b)
 		return
 	}
-	fmt.Fprintf(o.Figures, "%-55s %14.6g %s\n", name, value, unit)
+	fmt.Fprintf(w, "%-70s %14.6g %s\n", name, value, unit)
+}
+
+// argument is what a process is to run: one of the cases.
+type argument struct {
+	Little *Case      `json:",omitempty"`
+	Large  *LargeCase `json:",omitempty"`
 }
 
 // run runs a case in a process of its own, whose memory is that of the case alone.
-func (o Options) run(ctx context.Context, c Case) (Result, error) {
-	arg, err := json.Marshal(c)
-	if err != nil {
-		return Result{}, err
-	}
-	args := append(append([]string{}, o.Program[1:]...), string(arg))
-	cmd := exec.CommandContext(ctx, o.Program[0], args...)
+func (o Options) run(ctx context.Context, c Case) (r Result, err error) {
+	err = spawn(ctx, o.Program, func() any { return argument{Little: &c} }, &r)
+	return r, err
+}
+
+// spawn runs the program with an argument, which it asks for at the last moment, and takes what it prints for the result.
+func spawn(ctx context.Context, program []string, argument func() any, result any) error {
 	var out, complaint bytes.Buffer
+	arg, err := json.Marshal(argument())
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program[0], append(slices.Clone(program[1:]), string(arg))...)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
-		return Result{}, fmt.Errorf("run the job: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+		return fmt.Errorf("run the job: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
 	}
-	var r Result
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-		return Result{}, fmt.Errorf("what the job printed: %w", err)
+	if err := json.Unmarshal(out.Bytes(), result); err != nil {
+		return fmt.Errorf("what the job printed: %w", err)
 	}
-	return r, nil
+	return nil
 }
 
 func sizeOf(dir string) (n int64, err error) {
@@ -147,15 +168,48 @@ func sizeOf(dir string) (n int64, err error) {
 	return n, err
 }
 
-// RunCase is what Options.Program does with its argument.
+// RunCase is what Program of any options does with its argument.
 func RunCase(ctx context.Context, arg string, w io.Writer) error {
-	var c Case
-	if err := json.Unmarshal([]byte(arg), &c); err != nil {
+	var a argument
+	if err := json.Unmarshal([]byte(arg), &a); err != nil {
 		return fmt.Errorf("the case: %w", err)
 	}
-	r, err := Run(ctx, c)
+	var result any
+	var err error
+	switch {
+	case a.Little != nil:
+		err = profiled(a.Little.Profile, func() error {
+			result, err = Run(ctx, *a.Little)
+			return err
+		})
+	case a.Large != nil:
+		err = profiled(a.Large.Profile, func() error {
+			result, err = RunLarge(ctx, *a.Large)
+			return err
+		})
+	default:
+		err = fmt.Errorf("the case %s is none", arg)
+	}
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(w).Encode(r)
+	return json.NewEncoder(w).Encode(result)
+}
+
+// profiled calls f, and writes a profile of the processors meanwhile to a file; an empty one is none.
+func profiled(path string, f func() error) error {
+	if path == "" {
+		return f()
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
 }

@@ -1,5 +1,6 @@
-// Package benchstate measures a job whose keyed state is larger than the memory that it may take: how fast it is, how much memory the process takes all
-// the same, and how soon it has its first output after a start.
+// Package benchstate measures jobs with much keyed state. Of one whose state is larger than the memory that it may take: how fast it is, how much memory
+// the process takes all the same, and how soon it has its first output after a start. Of ones with little and very much state: how soon they go on after a
+// start, what they ask of their bucket for that, and what their checkpoints take.
 package benchstate
 
 import (
@@ -25,6 +26,7 @@ type Case struct {
 	Dist       Distribution
 	Memory     int64 // bytes that the process may take; 0: no bound
 	Checkpoint time.Duration
+	Profile    string // where a profile of the processors goes; empty: there is none
 }
 
 // Result is what a run has shown.
@@ -46,7 +48,7 @@ type tally struct {
 func (c Case) job(mark *progress, first func()) *sabot.Job {
 	job := sabot.NewJob("state")
 	filler := strings.Repeat("x", 64)
-	events := job.Source("events", keyed{c.Keys, c.Rows, c.Dist, mark})
+	events := job.Source("events", keyed{keys: c.Keys, rows: c.Rows, dist: c.Dist, mark: mark})
 	sabot.Process(events.KeyBy("key"), "tally", func(p *sabot.Proc[int64, event, tally]) {
 		count := sabot.NewValue[int64](p, "count")
 		last := sabot.NewValue[string](p, "last")
@@ -74,7 +76,7 @@ func Run(ctx context.Context, c Case) (Result, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan int64, 1)
-	go func() { watched <- c.watch(ctx, &mark, stop) }()
+	go func() { watched <- mark.watch(ctx, c.Keys+c.Rows, stop) }()
 	_, err := run.Run(ctx, c.job(&mark, func() { first.CompareAndSwap(0, int64(time.Since(began))) }),
 		run.Options{Bucket: c.Bucket, Memory: c.Memory, Checkpoint: c.Checkpoint, Retain: -1})
 	stop()
@@ -87,22 +89,6 @@ func Run(ctx context.Context, c Case) (Result, error) {
 		r.Seconds = float64(end-b) / 1e9
 	}
 	return r, nil
-}
-
-// watch calls stop when all rows are committed, and returns when that was, in ns; 0: they never were.
-func (c Case) watch(ctx context.Context, mark *progress, stop func()) int64 {
-	defer stop()
-	for ctx.Err() == nil {
-		done := int64(0)
-		for i := range mark.committed {
-			done += mark.committed[i].Load()
-		}
-		if done >= c.Keys+c.Rows {
-			return time.Now().UnixNano()
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return 0
 }
 
 // mostMemory returns the most bytes of memory that this process has taken; 0 where the system does not tell.

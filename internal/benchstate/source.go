@@ -1,6 +1,7 @@
 package benchstate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -30,10 +31,12 @@ const splits = 2
 // keyed is a source of rows of a key and a value: first each key once, in no order, then as many of the distribution as are asked for. The same row comes
 // at every call. It has no end: when it has given all, it has nothing more to give.
 type keyed struct {
-	keys int64 // a multiple of splits
-	rows int64 // after each key has come, of all splits
-	dist Distribution
-	mark *progress
+	keys  int64 // a multiple of splits
+	rows  int64 // after each key has come, of all splits
+	most  int64 // rows of a read; 0: as many as the engine takes
+	burst int64 // rows, once each key has come, after which nothing comes until all are committed; 0: rows come without a pause
+	dist  Distribution
+	mark  *progress
 }
 
 // progress is what the source has given, and what is committed of it. Any goroutine may use it.
@@ -42,6 +45,30 @@ type progress struct {
 	committed [splits]atomic.Int64
 	before    atomic.Int64 // rows that were given before this run
 	filled    atomic.Int64 // when each key had come, in ns
+	burst     func()       // called when a burst is committed; nil: nobody asks
+}
+
+// done returns how many rows are committed.
+func (p *progress) done() (n int64) {
+	for i := range p.committed {
+		n += p.committed[i].Load()
+	}
+	return n
+}
+
+// all tells whether everything that was given is committed.
+func (p *progress) all() bool { return p.done() == p.before.Load()+p.given.Load() }
+
+// watch calls stop when so many rows are committed, and returns when that was, in ns; 0: they never were.
+func (p *progress) watch(ctx context.Context, rows int64, stop func()) int64 {
+	defer stop()
+	for ctx.Err() == nil {
+		if p.done() >= rows {
+			return time.Now().UnixNano()
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return 0
 }
 
 // fields are the columns.
@@ -58,7 +85,7 @@ func (s keyed) Describe(context.Context, sabot.Env) (*arrow.Schema, []sabot.Spli
 
 // Open implements sabot.Source.
 func (s keyed) Open(_ context.Context, env sabot.Env, _ *arrow.Schema, split sabot.Split, at sabot.Position) (sabot.Reader, error) {
-	r := &reader{s: s, most: int64(env.MaxRows)}
+	r := &reader{s: s, most: cmp.Or(s.most, int64(env.MaxRows))}
 	var err error
 	if r.split, err = strconv.ParseInt(string(split.ID), 10, 64); err == nil && at != "" {
 		r.at, err = strconv.ParseInt(string(at), 10, 64)
@@ -102,7 +129,7 @@ func (r *reader) key(row int64) int64 {
 
 // Read implements sabot.Reader.
 func (r *reader) Read(context.Context) (sabot.Chunk, error) {
-	n := min(r.most, (r.s.keys+r.s.rows)/splits-r.at)
+	n := min(r.most, (r.s.keys+r.s.rows)/splits-r.at, r.left())
 	if n <= 0 {
 		return sabot.Chunk{}, nil
 	}
@@ -122,6 +149,21 @@ func (r *reader) Read(context.Context) (sabot.Chunk, error) {
 	return sabot.Chunk{Rows: rec, After: sabot.Position(strconv.FormatInt(r.at, 10))}, nil
 }
 
+// left returns how many rows may come before there is a pause.
+func (r *reader) left() int64 {
+	own, each := r.s.keys/splits, r.s.burst/splits
+	if each == 0 || r.at < own {
+		return r.most
+	}
+	into := (r.at - own) % each
+	for i := range r.s.mark.committed {
+		if into == 0 && r.s.mark.committed[i].Load() < r.at {
+			return 0
+		}
+	}
+	return each - into
+}
+
 func int64s(v []int64) arrow.Array {
 	d := array.NewData(arrow.PrimitiveTypes.Int64, len(v), []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int64Traits.CastToBytes(v))}, nil, 0, 0)
 	defer d.Release()
@@ -132,6 +174,9 @@ func int64s(v []int64) arrow.Array {
 func (r *reader) Committed(at sabot.Position) {
 	if n, err := strconv.ParseInt(string(at), 10, 64); err == nil {
 		r.s.mark.committed[r.split].Store(n)
+		if r.s.burst > 0 && r.s.mark.burst != nil && r.s.mark.all() {
+			r.s.mark.burst()
+		}
 	}
 }
 
