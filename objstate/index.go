@@ -95,6 +95,9 @@ func (x *Index) Upsert(hash uint64, key []byte) (slot uint32, fresh bool) {
 // stage is how many rows of a batch are looked for at a time: few enough for what was read for them to stay in the nearest cache.
 const stage = 128
 
+// fewRows is up to how many rows are not worth a stage.
+const fewRows = 16
+
 // staged is what is read for the rows of a stage.
 type staged struct {
 	entries [stage]entry  // the first of each row's probe
@@ -104,23 +107,32 @@ type staged struct {
 // UpsertBatch sets dst to the slots of the given rows' keys, and calls fresh for new ones. It reads first the entries and then the cells of many rows, in
 // loops that do nothing else: a processor has many such reads on their way at a time, where Upsert waits for one after the other.
 func (x *Index) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, dst []uint32, fresh func(slot uint32)) {
+	if len(rows) <= fewRows {
+		for k, r := range rows {
+			dst[k] = x.upsert(hashes[r], keys.At(int(r)), fresh)
+		}
+		return
+	}
 	var s staged
 	for len(rows) > 0 {
 		n := min(stage, len(rows))
 		x.guess(&s, hashes, rows[:n], dst[:n])
 		for k, r := range rows[:n] {
 			key := keys.At(int(r))
-			if slot := dst[k]; slot != NoSlot && x.keys.holds(s.ends[k], slot, key) {
-				continue
+			if slot := dst[k]; slot == NoSlot || !x.keys.holds(s.ends[k], slot, key) {
+				dst[k] = x.upsert(hashes[r], key, fresh)
 			}
-			slot, isNew := x.Upsert(hashes[r], key)
-			if isNew {
-				fresh(slot)
-			}
-			dst[k] = slot
 		}
 		rows, dst = rows[n:], dst[n:]
 	}
+}
+
+func (x *Index) upsert(hash uint64, key []byte, fresh func(slot uint32)) uint32 {
+	slot, isNew := x.Upsert(hash, key)
+	if isNew {
+		fresh(slot)
+	}
+	return slot
 }
 
 // guess sets dst to the slots that the rows' keys have if no other key has the lower half of their hashes, NoSlot where there is none, and reads the ends of their
