@@ -22,7 +22,7 @@ var units = [][2]string{
 	{"kernel.select", "ns/row"}, {"kernel.filter", "ns/row"}, {"kernel.product", "ns/row"},
 	{"segment.encode.none", "ns/row"}, {"segment.decode.none", "ns/row"}, {"segment.encode.lz4", "ns/row"}, {"segment.decode.lz4", "ns/row"},
 	{"segment.encode.zstd", "ns/row"}, {"segment.decode.zstd", "ns/row"},
-	{"cut.1M.stall", "ms"}, {"cut.1M.total", "ms"}, {"compaction", "MB/s"}, {"resume.first-lookup", "ms"}, {"pipeline.window", "krows/s"},
+	{"cut.1M.stall", "ms"}, {"cut.1M.total", "ms"}, {"compaction", "MB/s"}, {"resume.first-lookup", "ms"}, {"pipeline.window", "krows/s"}, {"pipeline.window.cpu", "ns/row"},
 	{"latency.immediate.p50", "ms"}, {"latency.immediate.p99", "ms"}, {"latency.immediate.p999", "ms"},
 	{"latency.committed.p50", "ms"}, {"latency.committed.p99", "ms"}, {"latency.committed.p999", "ms"},
 }
