@@ -159,7 +159,7 @@ func (c benchStateCmd) Run(ctx context.Context, w io.Writer) error {
 
 type benchSettingCmd struct {
 	Keys int64 `help:"Keys, of about 100 bytes of state each in memory; an even number (default ${default})." default:"1000000" placeholder:"N"`
-	Rows int64 `help:"Rows of each run; an even number (default ${default})." default:"20000000" placeholder:"N"`
+	Rows int64 `help:"Rows of each run; an even number (default ${default})." default:"10000000" placeholder:"N"`
 	JSON bool  `help:"Print JSON, one figure a line."`
 }
 

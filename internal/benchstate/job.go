@@ -40,6 +40,7 @@ type Result struct {
 	First   float64 // seconds from the start of the process to its first output; 0: there was none
 	RSS     int64   // the most bytes of memory that the process took
 	Written Sum     // objects, from the start of the process on
+	CPU     float64 // seconds of processors that a process of its own took
 }
 
 type event struct{ Key, Value int64 }

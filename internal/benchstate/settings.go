@@ -66,6 +66,7 @@ func (o Options) setting(ctx context.Context, name string, c Case) error {
 		return err
 	}
 	o.say(name+": throughput", "rows/s", float64(r.Rows)/r.Seconds)
+	o.say(name+": processors' time for a row", "ns", 1e9*r.CPU/float64(o.Keys+o.Rows))
 	o.say(name+": most memory", "bytes", float64(r.RSS))
 	o.say(name+": objects written", "objects", float64(r.Written.N))
 	o.say(name+": bytes written", "bytes", float64(r.Written.Bytes))
