@@ -1,7 +1,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 
-.PHONY: help run routes test lint fmt build bench bench-pebble minio versitygw azurite cluster cluster-kill cluster-scale cluster-down proto clean
+.PHONY: help run routes test race lint fmt build bench bench-pebble minio versitygw azurite cluster cluster-kill cluster-scale cluster-down proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,12 @@ routes: ## run the routes example on the same records
 
 test: ## run all tests
 	$(GO) test ./...
+
+# The packages that keep state, and those that move it between goroutines and the bucket.
+RACE = ./objstate/... ./timers ./operators ./view ./checkpoint ./exchange ./internal/engine ./internal/coord ./objstore/...
+
+race: ## their short tests with the race detector, which needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -short -p 1 $(RACE)
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }

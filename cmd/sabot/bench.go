@@ -20,6 +20,7 @@ type benchCmd struct {
 	Compaction benchCompactionCmd `cmd:"" help:"Simulate an hour of cuts and compactions: what the bucket holds, what is written, what a lookup reads."`
 	Micro      benchMicroCmd      `cmd:"" help:"Measure the parts that a job's speed is made of, each beside a plain loop or map."`
 	Resume     benchResumeCmd     `cmd:"" help:"Measure how soon a job with much state has output after a start, and what its checkpoints take."`
+	Setting    benchSettingCmd    `cmd:"" name:"settings" help:"Measure what the settings of a job do that concern its state."`
 	Soak       benchSoakCmd       `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
 	State      benchStateCmd      `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
 	Case       benchCaseCmd       `cmd:"" hidden:"" help:"One run of a job that is measured."`
@@ -181,6 +182,23 @@ func (c benchStateCmd) Run(ctx context.Context, w io.Writer) error {
 	defer stop()
 	return benchstate.Bench(ctx, benchstate.Options{Program: []string{self, "bench", "case"}, Keys: c.Keys, Rows: c.Rows, Memory: int64(c.Memory) << 20,
 		Every: c.Checkpoint, Profile: c.Profile, Figures: w, JSON: c.JSON})
+}
+
+type benchSettingCmd struct {
+	Keys int64 `help:"Keys, of about 100 bytes of state each in memory; an even number (default ${default})." default:"1000000" placeholder:"N"`
+	Rows int64 `help:"Rows of each run; an even number (default ${default})." default:"10000000" placeholder:"N"`
+	JSON bool  `help:"Print JSON, one figure a line."`
+}
+
+// Run measures.
+func (c benchSettingCmd) Run(ctx context.Context, w io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return benchstate.BenchSettings(ctx, benchstate.Options{Program: []string{self, "bench", "case"}, Keys: c.Keys, Rows: c.Rows, Figures: w, JSON: c.JSON})
 }
 
 type benchCaseCmd struct {

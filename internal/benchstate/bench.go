@@ -132,26 +132,27 @@ type argument struct {
 
 // run runs a case in a process of its own, whose memory is that of the case alone.
 func (o Options) run(ctx context.Context, c Case) (r Result, err error) {
-	err = spawn(ctx, o.Program, func() any { return argument{Little: &c} }, &r)
+	r.CPU, err = spawn(ctx, o.Program, func() any { return argument{Little: &c} }, &r)
 	return r, err
 }
 
-// spawn runs the program with an argument, which it asks for at the last moment, and takes what it prints for the result.
-func spawn(ctx context.Context, program []string, argument func() any, result any) error {
+// spawn runs the program with an argument, which it asks for at the last moment, takes what it prints for the result, and returns the seconds of processors
+// that it took.
+func spawn(ctx context.Context, program []string, argument func() any, result any) (cpu float64, err error) {
 	var out, complaint bytes.Buffer
 	arg, err := json.Marshal(argument())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	cmd := exec.CommandContext(ctx, program[0], append(slices.Clone(program[1:]), string(arg))...)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run the job: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+		return 0, fmt.Errorf("run the job: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
 	}
 	if err := json.Unmarshal(out.Bytes(), result); err != nil {
-		return fmt.Errorf("what the job printed: %w", err)
+		return 0, fmt.Errorf("what the job printed: %w", err)
 	}
-	return nil
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), nil
 }
 
 func sizeOf(dir string) (n int64, err error) {

@@ -17,6 +17,22 @@ func TestRunInLittleMemory(t *testing.T) {
 	}
 }
 
+// Settings change what a job does, not what it comes to.
+func TestRunSettings(t *testing.T) {
+	plain := Case{Keys: 2000, Rows: 4000, Dist: Uniform, Checkpoint: 20 * time.Millisecond}
+	for name, change := range map[string]func(*Case){"partitions": func(c *Case) { c.Partitions = 3 }, "ttl": func(c *Case) { c.TTL = time.Hour }} {
+		c := plain
+		c.Bucket = t.TempDir()
+		change(&c)
+		if r, err := Run(t.Context(), c); err != nil || r.Rows != c.Rows || r.Written.N == 0 || r.Written.Bytes == 0 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	if err := BenchSettings(t.Context(), Options{Keys: 3, Rows: 2}); err == nil {
+		t.Error("an odd number of keys is taken")
+	}
+}
+
 // What could never end is refused.
 func TestValidate(t *testing.T) {
 	good := Options{Keys: 4, Rows: 2, Memory: 1, Every: 1}

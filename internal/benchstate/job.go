@@ -15,6 +15,8 @@ import (
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/connectors/callback"
+	"github.com/sabot-stream/sabot/objstore/bucketurl"
+	"github.com/sabot-stream/sabot/objstore/metered"
 	"github.com/sabot-stream/sabot/run"
 )
 
@@ -26,7 +28,9 @@ type Case struct {
 	Dist       Distribution
 	Memory     int64 // bytes that the process may take; 0: no bound
 	Checkpoint time.Duration
-	Profile    string // where a profile of the processors goes; empty: there is none
+	Partitions int           // 0: as many as a job has by default
+	TTL        time.Duration // after which a key that has had no row goes, by processing time; 0: never
+	Profile    string        // where a profile of the processors goes; empty: there is none
 }
 
 // Result is what a run has shown.
@@ -35,6 +39,8 @@ type Result struct {
 	Rows    int64   // in that time
 	First   float64 // seconds from the start of the process to its first output; 0: there was none
 	RSS     int64   // the most bytes of memory that the process took
+	Written Sum     // objects, from the start of the process on
+	CPU     float64 // seconds of processors that a process of its own took
 }
 
 type event struct{ Key, Value int64 }
@@ -48,10 +54,14 @@ type tally struct {
 func (c Case) job(mark *progress, first func()) *sabot.Job {
 	job := sabot.NewJob("state")
 	filler := strings.Repeat("x", 64)
+	var opts []sabot.StateOption
+	if c.TTL > 0 {
+		opts = append(opts, sabot.TTL(c.TTL), sabot.TTLClock(sabot.ByProcessingTime))
+	}
 	events := job.Source("events", keyed{keys: c.Keys, rows: c.Rows, dist: c.Dist, mark: mark})
 	sabot.Process(events.KeyBy("key"), "tally", func(p *sabot.Proc[int64, event, tally]) {
-		count := sabot.NewValue[int64](p, "count")
-		last := sabot.NewValue[string](p, "last")
+		count := sabot.NewValue[int64](p, "count", opts...)
+		last := sabot.NewValue[string](p, "last", opts...)
 		p.OnRow(func(e event) error {
 			n, _ := count.Get()
 			count.Put(n + 1)
@@ -69,24 +79,35 @@ func (c Case) job(mark *progress, first func()) *sabot.Job {
 }
 
 // Run runs a case in this process: with rows to its end, without until each key has come once.
-func Run(ctx context.Context, c Case) (Result, error) {
+func Run(ctx context.Context, c Case) (r Result, err error) {
 	began := time.Now()
 	var mark progress
 	var first atomic.Int64
+	var log requests
+	bucket, err := bucketurl.Open(ctx, c.Bucket)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, bucket.Close()) }()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan int64, 1)
 	go func() { watched <- mark.watch(ctx, c.Keys+c.Rows, stop) }()
-	_, err := run.Run(ctx, c.job(&mark, func() { first.CompareAndSwap(0, int64(time.Since(began))) }),
-		run.Options{Bucket: c.Bucket, Memory: c.Memory, Checkpoint: c.Checkpoint, Retain: -1})
+	_, err = run.Run(ctx, c.job(&mark, func() { first.CompareAndSwap(0, int64(time.Since(began))) }),
+		run.Options{Store: log.watch(bucket, 0), Bucket: c.Bucket, Memory: c.Memory, Checkpoint: c.Checkpoint, Partitions: c.Partitions, Retain: -1})
 	stop()
 	end := <-watched
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return Result{}, fmt.Errorf("the job of %d keys: %w", c.Keys, err)
 	}
-	r := Result{Rows: min(c.Rows, mark.given.Load()), First: time.Duration(first.Load()).Seconds(), RSS: mostMemory()}
+	r = Result{Rows: min(c.Rows, mark.given.Load()), First: time.Duration(first.Load()).Seconds(), RSS: mostMemory()}
 	if b := mark.filled.Load(); b != 0 && end != 0 {
 		r.Seconds = float64(end-b) / 1e9
+	}
+	for _, q := range log.until(time.Now()) {
+		if q.op == metered.Put {
+			r.Written = Sum{r.Written.N + 1, r.Written.Bytes + q.bytes}
+		}
 	}
 	return r, nil
 }

@@ -181,6 +181,9 @@ func (o LargeOptions) cuts(ctx context.Context, c LargeCase, say func(what, unit
 	if len(r.Cuts) == 0 {
 		return fmt.Errorf("no checkpoint held a whole burst of %d rows: they were not read within %s", c.Burst, betweenCuts)
 	}
+	for _, cut := range r.Cuts {
+		o.Told("a checkpoint: %+v", cut)
+	}
 	worst := slices.MaxFunc(r.Cuts, func(a, b Cut) int { return cmp.Compare(a.Commit, b.Commit) })
 	slices.SortFunc(r.Cuts, func(a, b Cut) int { return cmp.Compare(a.Commit, b.Commit) })
 	middle := r.Cuts[len(r.Cuts)/2]
@@ -197,7 +200,7 @@ func (o LargeOptions) cuts(ctx context.Context, c LargeCase, say func(what, unit
 }
 
 func (o LargeOptions) run(ctx context.Context, c LargeCase) (r LargeResult, err error) {
-	err = spawn(ctx, o.Program, func() any {
+	_, err = spawn(ctx, o.Program, func() any {
 		c.Began = time.Now().UnixNano()
 		return argument{Large: &c}
 	}, &r)
