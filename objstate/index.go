@@ -14,6 +14,8 @@ type Index struct {
 	keys slotKeys
 	live int
 	free []uint32
+
+	warmed entry // what warm has read, which is of no use
 }
 
 // NoSlot is no slot.
@@ -158,6 +160,17 @@ func (x *Index) guess(s *staged, hashes []uint64, rows []int32, dst []uint32) {
 		dst[k] = e.slot() // NoSlot of none
 	}
 	x.keys.read(&s.ends, dst)
+}
+
+// warm reads the entries of slots that are about to be deleted, many on their way at a time.
+func (x *Index) warm(slots []uint32) {
+	sum := entry(0)
+	for _, slot := range slots {
+		h := x.keys.hash(slot)
+		p := x.page(h).entries
+		sum |= p[h&uint64(len(p)-1)]
+	}
+	x.warmed = sum // or the compiler would leave the reads out
 }
 
 // Delete removes a slot in use; it will be given out again.
