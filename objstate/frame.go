@@ -11,19 +11,22 @@ import (
 // Frame is what one part has changed between two barriers, copied out: rows in no order, each with the time that chooses its bucket.
 type Frame struct {
 	rows  segment.Rows
-	times []int64
+	times []int64 // of parts with buckets
+	timed bool
 
 	cut       uint64 // that it is of
 	committed uint64 // number of the last cut that is committed
 }
 
-func newFrame(schema segment.Schema) *Frame { return &Frame{rows: *segment.New(schema)} }
+func newFrame(p *part) *Frame { return &Frame{rows: *segment.New(p.Schema), timed: p.Base > 0} }
 
-// expect makes room for n more rows with keys like one of a table, at once: growing step by step is most of what a lane would stand still for.
+// expect makes room for n more rows with keys of so many bytes, at once: growing step by step is most of what a lane would stand still for.
 func (f *Frame) expect(n, key int) {
 	r := &f.rows
 	r.KeyBytes, r.KeyOffsets, r.Ops = slices.Grow(r.KeyBytes, n*key), slices.Grow(r.KeyOffsets, n), slices.Grow(r.Ops, n)
-	f.times = slices.Grow(f.times, n)
+	if f.timed {
+		f.times = slices.Grow(f.times, n)
+	}
 	for i := range r.Cols {
 		c := &r.Cols[i]
 		switch {
@@ -39,9 +42,84 @@ func (f *Frame) expect(n, key int) {
 	}
 }
 
-// put begins a row; the caller appends one value to each column.
-func (f *Frame) put(hash uint64, key, suffix []byte, at int64) {
-	f.row(hash, key, suffix, at, segment.Put)
+// puts adds the rows of slots of a table, with a suffix behind each key where the table's own keys have none. It goes column by column: there is nothing to
+// decide for each value.
+func (f *Frame) puts(t *Table, slots []uint32, suffix []byte, at int64) {
+	r, before := &f.rows, f.rows.Len()
+	_, key, own := t.expanded(slots[0])
+	f.expect(len(slots), 4+len(key)+len(own)+len(suffix))
+	keys, offsets := r.KeyBytes, r.KeyOffsets
+	for _, slot := range slots {
+		hash, key, own := t.expanded(slot)
+		if t.Expand != nil {
+			suffix = own
+		}
+		keys = binary.BigEndian.AppendUint32(keys, rowkey.Hash32(hash))
+		keys = append(append(keys, key...), suffix...)
+		offsets = append(offsets, uint32(len(keys)))
+	}
+	r.KeyBytes, r.KeyOffsets = keys, offsets
+	r.Ops = r.Ops[:before+len(slots)]
+	for i := before; i < len(r.Ops); i++ {
+		r.Ops[i] = segment.Put
+	}
+	if f.timed {
+		for range slots {
+			f.times = append(f.times, at)
+		}
+	}
+	for i := range r.Cols {
+		gather(&r.Cols[i], before, &t.Cols[i], slots)
+	}
+}
+
+// gather appends the values of slots to a column that has so many.
+func gather(c *segment.Column, before int, from *Column, slots []uint32) {
+	switch {
+	case from.Floats != nil:
+		c.Floats = gathered(c.Floats, from.Floats, slots)
+	case from.Bools != nil:
+		c.Bools = gathered(c.Bools, from.Bools, slots)
+	case from.Texts != nil:
+		n := 0
+		for _, slot := range slots {
+			n += len(from.Texts[slot])
+		}
+		c.Bytes = slices.Grow(c.Bytes, n)
+		for _, slot := range slots {
+			c.Bytes = append(c.Bytes, from.Texts[slot]...)
+			c.Offsets = append(c.Offsets, uint32(len(c.Bytes)))
+		}
+	default:
+		c.Ints = gathered(c.Ints, from.Ints, slots)
+	}
+	switch {
+	case from.Valid != nil && (c.Valid != nil || anyNull(from.Valid, slots)):
+		if c.Valid == nil {
+			c.Valid = slices.Repeat([]bool{true}, before)
+		}
+		c.Valid = gathered(c.Valid, from.Valid, slots)
+	case c.Valid != nil:
+		c.Valid = append(c.Valid, slices.Repeat([]bool{true}, len(slots))...)
+	}
+}
+
+func gathered[T any](dst, from []T, slots []uint32) []T {
+	at := len(dst)
+	dst = slices.Grow(dst, len(slots))[:at+len(slots)]
+	for i, slot := range slots {
+		dst[at+i] = from[slot]
+	}
+	return dst
+}
+
+func anyNull(valid []bool, slots []uint32) bool {
+	for _, slot := range slots {
+		if !valid[slot] {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *Frame) row(hash uint64, key, suffix []byte, at int64, op segment.Op) {
@@ -50,7 +128,9 @@ func (f *Frame) row(hash uint64, key, suffix []byte, at int64, op segment.Op) {
 	r.KeyBytes = append(append(r.KeyBytes, key...), suffix...)
 	r.KeyOffsets = append(r.KeyOffsets, uint32(len(r.KeyBytes)))
 	r.Ops = append(r.Ops, op)
-	f.times = append(f.times, at)
+	if f.timed {
+		f.times = append(f.times, at)
+	}
 }
 
 // delete adds a row that deletes its key.
@@ -59,29 +139,6 @@ func (f *Frame) delete(hash uint64, key, suffix []byte, at int64) {
 	for i := range f.rows.Cols {
 		c := &f.rows.Cols[i]
 		c.Null(len(f.rows.Ops) - 1)
-	}
-}
-
-// value appends the value of a slot to column i.
-func (f *Frame) value(i int, from *Column, slot uint32) {
-	c := &f.rows.Cols[i]
-	if from.Valid != nil && !from.Valid[slot] {
-		c.Null(len(f.rows.Ops) - 1)
-		return
-	}
-	switch {
-	case from.Floats != nil:
-		c.Floats = append(c.Floats, from.Floats[slot])
-	case from.Bools != nil:
-		c.Bools = append(c.Bools, from.Bools[slot])
-	case from.Texts != nil:
-		c.Bytes = append(c.Bytes, from.Texts[slot]...)
-		c.Offsets = append(c.Offsets, uint32(len(c.Bytes)))
-	default:
-		c.Ints = append(c.Ints, from.Ints[slot])
-	}
-	if c.Valid != nil {
-		c.Valid = append(c.Valid, true)
 	}
 }
 

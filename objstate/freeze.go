@@ -31,7 +31,7 @@ func (s *Store) Freeze(w sabot.Micros, cut uint64) *Frozen {
 		if !p.touched {
 			continue // nothing has changed
 		}
-		fr := newFrame(p.Schema)
+		fr := s.spare.take(p)
 		fr.cut, fr.committed = cut, committed
 		if p.Freeze(fr); fr.rows.Len() > 0 {
 			f.frames[i] = fr
@@ -70,8 +70,8 @@ type Meta struct {
 	Info   segment.Info
 }
 
-// Encode sorts and encodes what was frozen, a segment for each table and time bucket, and hands them to add. It may run in any goroutine, for
-// one Frozen of a store at a time, in the order of the barriers.
+// Encode sorts and encodes what was frozen, a segment for each table and time bucket, and hands them to add. It is called once; it may run in any
+// goroutine, for one Frozen of a store at a time, in the order of the barriers.
 func (f *Frozen) Encode(add func(seg []byte, m Meta) error) error {
 	for i, fr := range f.frames {
 		if fr == nil {
@@ -80,6 +80,8 @@ func (f *Frozen) Encode(add func(seg []byte, m Meta) error) error {
 		if err := f.encodePart(f.s.parts[i], fr, add); err != nil {
 			return fmt.Errorf("encode table %q: %w", f.s.parts[i].Name, err)
 		}
+		f.frames[i] = nil
+		f.s.spare.give(f.s.parts[i], fr)
 	}
 	return nil
 }

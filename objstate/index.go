@@ -1,214 +1,175 @@
 package objstate
 
 import (
-	"bytes"
-
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 )
 
-// Index maps keys to dense slots: open addressing over pointer-free arrays, at most half full. It probes with the lower bits of the hash;
-// partitions use the upper ones. The zero Index is empty.
+// Index maps keys to dense slots: open addressing over pointer-free pages, at most half full, by the lower half of the hash; partitions use the
+// upper one. The zero Index is empty.
+//
+// An entry has all bits by which it was placed, so that pages grow without a look at the keys, and a probe reads a key only to say that it is the one.
+// Both are one line of memory for a short key, and UpsertBatch reads those of many rows at a time.
 type Index struct {
-	entries []uint64 // slot+1 below a tag of the hash; 0: free
-	mask    uint64
-	hashes  []uint64 // by slot
-	keys    []keyAt  // by slot
-	live    int
-	free    []uint32
-	arena   arena
+	dir  []*page // by the bits of the hash above those of a page; a page may be there more than once
+	keys slotKeys
+	live int
+	free []uint32
 }
-
-// keyAt is where a key's bytes are.
-type keyAt struct{ chunk, off, n uint32 }
 
 // NoSlot is no slot.
 const NoSlot = ^uint32(0)
-
-const (
-	firstEntries = 16
-	chunkBytes   = 256 << 10
-)
-
-// arena keeps the bytes of keys in chunks, so that growing copies nothing.
-type arena struct {
-	chunks [][]byte
-	waste  int
-	used   int
-}
-
-func (a *arena) add(key []byte) keyAt {
-	last := len(a.chunks) - 1
-	if last < 0 || len(a.chunks[last])+len(key) > cap(a.chunks[last]) {
-		size := chunkBytes
-		if last < 0 {
-			size = 1024
-		}
-		a.chunks = append(a.chunks, make([]byte, 0, max(size, len(key))))
-		last++
-	}
-	c := a.chunks[last]
-	at := keyAt{uint32(last), uint32(len(c)), uint32(len(key))}
-	a.chunks[last] = append(c, key...)
-	a.used += len(key)
-	return at
-}
-
-func (a *arena) get(k keyAt) []byte { return a.chunks[k.chunk][k.off : k.off+k.n : k.off+k.n] }
-
-func tagOf(hash uint64) uint64 { return hash << 16 & 0xffffffff_00000000 }
 
 // Len returns the number of keys.
 func (x *Index) Len() int { return x.live }
 
 // Slots returns how many slots have ever been in use: one more than the greatest.
-func (x *Index) Slots() int { return len(x.hashes) }
+func (x *Index) Slots() int { return x.keys.n }
 
 // InUse tells whether a slot has a key.
-func (x *Index) InUse(slot uint32) bool { return x.keys[slot].n > 0 }
+func (x *Index) InUse(slot uint32) bool { return x.keys.inUse(slot) }
 
 // Key returns the key of a slot in use; it is valid until the slot is deleted, and must not be changed.
-func (x *Index) Key(slot uint32) []byte { return x.arena.get(x.keys[slot]) }
+func (x *Index) Key(slot uint32) []byte { return x.keys.key(slot) }
 
 // Hash returns the hash of a slot in use.
-func (x *Index) Hash(slot uint32) uint64 { return x.hashes[slot] }
+func (x *Index) Hash(slot uint32) uint64 { return x.keys.hash(slot) }
+
+func (x *Index) page(hash uint64) *page { return x.dir[hash>>pageBits&uint64(len(x.dir)-1)] }
 
 // Lookup returns the slot of a key, NoSlot when there is none.
 func (x *Index) Lookup(hash uint64, key []byte) uint32 {
 	if x.live == 0 {
 		return NoSlot
 	}
-	tag := tagOf(hash)
-	for i := hash & x.mask; ; i = (i + 1) & x.mask {
-		e := x.entries[i]
+	p := x.page(hash)
+	for i := hash; ; i++ {
+		e := p.entries[i&uint64(len(p.entries)-1)]
 		if e == 0 {
 			return NoSlot
 		}
-		if e&^0xffffffff == tag {
-			if slot := uint32(e) - 1; x.hashes[slot] == hash && bytes.Equal(x.arena.get(x.keys[slot]), key) {
-				return slot
-			}
+		if e.tag() == uint32(hash) && x.keys.is(e.slot(), key) {
+			return e.slot()
 		}
 	}
 }
 
 // Upsert returns the slot of a key; fresh says that it is new.
 func (x *Index) Upsert(hash uint64, key []byte) (slot uint32, fresh bool) {
-	if 2*(x.live+1) > len(x.entries) {
-		x.grow()
+	if x.dir == nil {
+		x.dir = []*page{newPage(firstEntries, 0)}
 	}
-	tag := tagOf(hash)
-	i := hash & x.mask
-	for ; ; i = (i + 1) & x.mask {
-		e := x.entries[i]
+	p := x.page(hash)
+	i := hash
+	for ; ; i++ {
+		e := p.entries[i&uint64(len(p.entries)-1)]
 		if e == 0 {
 			break
 		}
-		if e&^0xffffffff == tag {
-			if slot := uint32(e) - 1; x.hashes[slot] == hash && bytes.Equal(x.arena.get(x.keys[slot]), key) {
-				return slot, false
-			}
+		if e.tag() == uint32(hash) && x.keys.is(e.slot(), key) {
+			return e.slot(), false
 		}
 	}
-	at := x.arena.add(key)
 	if n := len(x.free); n > 0 {
 		slot = x.free[n-1]
 		x.free = x.free[:n-1]
-		x.hashes[slot], x.keys[slot] = hash, at
+		x.keys.set(slot, hash, key)
 	} else {
-		slot = uint32(len(x.hashes))
-		x.hashes, x.keys = append(x.hashes, hash), append(x.keys, at)
+		slot = x.keys.add(hash, key)
 	}
-	x.entries[i] = tag | uint64(slot+1)
 	x.live++
+	if e := entryOf(hash, slot); p.full() {
+		x.dir = grow(x.dir, p)
+		x.page(hash).put(e)
+	} else {
+		p.entries[i&uint64(len(p.entries)-1)] = e
+		p.live++
+	}
 	return slot, true
 }
 
-// UpsertBatch sets dst to the slots of the given rows' keys, and calls fresh for new ones.
+// stage is how many rows of a batch are looked for at a time: few enough for what was read for them to stay in the nearest cache.
+const stage = 128
+
+// staged is what is read for the rows of a stage.
+type staged struct {
+	entries [stage]entry  // the first of each row's probe
+	ends    [stage]uint64 // of the cells of the rows' slots
+}
+
+// UpsertBatch sets dst to the slots of the given rows' keys, and calls fresh for new ones. It reads first the entries and then the cells of many rows, in
+// loops that do nothing else: a processor has many such reads on their way at a time, where Upsert waits for one after the other.
 func (x *Index) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, dst []uint32, fresh func(slot uint32)) {
-	for k, r := range rows {
-		slot, isNew := x.Upsert(hashes[r], keys.At(int(r)))
-		if isNew {
-			fresh(slot)
+	var s staged
+	for len(rows) > 0 {
+		n := min(stage, len(rows))
+		x.guess(&s, hashes, rows[:n], dst[:n])
+		for k, r := range rows[:n] {
+			key := keys.At(int(r))
+			if slot := dst[k]; slot != NoSlot && x.keys.holds(s.ends[k], slot, key) {
+				continue
+			}
+			slot, isNew := x.Upsert(hashes[r], key)
+			if isNew {
+				fresh(slot)
+			}
+			dst[k] = slot
 		}
-		dst[k] = slot
+		rows, dst = rows[n:], dst[n:]
 	}
 }
 
-func (x *Index) grow() {
-	n := max(firstEntries, 2*len(x.entries))
-	x.entries, x.mask = make([]uint64, n), uint64(n-1)
-	isFree := make(map[uint32]bool, len(x.free))
-	for _, s := range x.free {
-		isFree[s] = true
-	}
-	for slot, hash := range x.hashes {
-		if len(isFree) > 0 && isFree[uint32(slot)] {
-			continue
+// guess sets dst to the slots that the rows' keys have if no other key has the lower half of their hashes, NoSlot where there is none, and reads the ends of their
+// cells.
+func (x *Index) guess(s *staged, hashes []uint64, rows []int32, dst []uint32) {
+	if x.live == 0 {
+		for k := range dst {
+			dst[k] = NoSlot
 		}
-		i := hash & x.mask
-		for x.entries[i] != 0 {
-			i = (i + 1) & x.mask
-		}
-		x.entries[i] = tagOf(hash) | uint64(slot+1)
+		return
 	}
+	dir := x.dir
+	for k, r := range rows {
+		h := hashes[r]
+		p := dir[h>>pageBits&uint64(len(dir)-1)].entries
+		s.entries[k&(stage-1)] = p[h&uint64(len(p)-1)]
+	}
+	for k, r := range rows {
+		h, e := hashes[r], s.entries[k&(stage-1)]
+		if e.tag() != uint32(h) && e != 0 {
+			e = x.page(h).after(h)
+		}
+		dst[k] = e.slot() // NoSlot of none
+	}
+	x.keys.read(&s.ends, dst)
 }
 
 // Delete removes a slot in use; it will be given out again.
 func (x *Index) Delete(slot uint32) {
-	hash := x.hashes[slot]
-	i := hash & x.mask
-	for uint32(x.entries[i]) != slot+1 {
-		i = (i + 1) & x.mask
-	}
-	for j := i; ; { // close the gap, so that no probe ends early
-		j = (j + 1) & x.mask
-		e := x.entries[j]
-		if e == 0 {
-			break
-		}
-		home := x.hashes[uint32(e)-1] & x.mask
-		if (j-home)&x.mask >= (j-i)&x.mask {
-			x.entries[i] = e
-			i = j
-		}
-	}
-	x.entries[i] = 0
+	hash := x.keys.hash(slot)
+	x.page(hash).remove(entryOf(hash, slot))
 	x.live--
 	x.free = append(x.free, slot)
-	x.arena.waste += int(x.keys[slot].n)
-	x.keys[slot] = keyAt{}
-	if x.arena.waste > chunkBytes && 2*x.arena.waste > x.arena.used {
-		x.repack()
-	}
-}
-
-// repack copies the keys in use to new chunks.
-func (x *Index) repack() {
-	var a arena
-	for _, e := range x.entries {
-		if e != 0 {
-			slot := uint32(e) - 1
-			x.keys[slot] = a.add(x.arena.get(x.keys[slot]))
-		}
-	}
-	x.arena = a
+	x.keys.drop(slot)
 }
 
 // bytes returns how much memory the index takes by itself, and for all its slots.
 func (x *Index) bytes() (fixed, slots int64) {
-	for _, c := range x.arena.chunks {
-		slots += int64(cap(c))
+	for i, p := range x.dir {
+		if p.first(i) {
+			fixed += 8 * int64(len(p.entries))
+		}
 	}
-	return 8 * int64(cap(x.entries)), slots + 20*int64(cap(x.hashes)) + 4*int64(cap(x.free))
+	return fixed + 8*int64(len(x.dir)), x.keys.bytes() + 4*int64(cap(x.free))
 }
 
 // Reset empties the index and keeps its memory.
 func (x *Index) Reset() {
-	clear(x.entries)
-	x.hashes, x.keys, x.free, x.live = x.hashes[:0], x.keys[:0], x.free[:0], 0
-	if len(x.arena.chunks) > 0 {
-		x.arena.chunks = x.arena.chunks[:1]
-		x.arena.chunks[0] = x.arena.chunks[0][:0]
+	for i, p := range x.dir {
+		if p.first(i) {
+			clear(p.entries)
+			p.live = 0
+		}
 	}
-	x.arena.waste, x.arena.used = 0, 0
+	x.keys.reset()
+	x.free, x.live = x.free[:0], 0
 }

@@ -1,16 +1,12 @@
 package objstate
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 
 	"github.com/sabot-stream/sabot"
-	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate/segment"
 	"github.com/sabot-stream/sabot/objstore"
 )
@@ -165,54 +161,6 @@ func (p *part) indexBytes() (n int64) {
 	return n
 }
 
-// Want is a key that is looked for, or the beginning of keys.
-type Want struct {
-	Hash   uint64 // of Key
-	Key    []byte // the stream's key
-	Suffix []byte // nil: whatever is behind it
-}
-
-// compare compares a row's key, behind its hash32, with what is wanted: 0 says that the row's key begins with it.
-func (w *Want) compare(rest []byte) int {
-	n := min(len(rest), len(w.Key))
-	if c := bytes.Compare(rest[:n], w.Key[:n]); c != 0 || n < len(w.Key) {
-		return cmp.Or(c, -1)
-	}
-	rest = rest[n:]
-	n = min(len(rest), len(w.Suffix))
-	if c := bytes.Compare(rest[:n], w.Suffix[:n]); c != 0 || n < len(w.Suffix) {
-		return cmp.Or(c, -1)
-	}
-	return 0
-}
-
-// compareRow compares a whole key of a segment with what is wanted.
-func (w *Want) compareRow(key []byte) int {
-	if h := rowkey.Hash32(w.Hash); binary.BigEndian.Uint32(key) != h {
-		return cmp.Compare(binary.BigEndian.Uint32(key), h)
-	}
-	return w.compare(key[4:])
-}
-
-// mostWants bounds how many keys are looked up in one round of requests.
-const mostWants = 4096
-
-// Lookup applies to the part what its segments show of the wanted keys: the rows of a key oldest first. At says in which time bucket they are; it is
-// not used when the part has only one. It sorts wants. It panics with a *StorageError when that cannot be read.
-func (h Handle) Lookup(wants []Want, at sabot.Micros) {
-	slices.SortFunc(wants, func(a, b Want) int {
-		if x, y := rowkey.Hash32(a.Hash), rowkey.Hash32(b.Hash); x != y {
-			return cmp.Compare(x, y)
-		}
-		return cmp.Or(bytes.Compare(a.Key, b.Key), bytes.Compare(a.Suffix, b.Suffix))
-	})
-	for len(wants) > 0 {
-		n := min(len(wants), mostWants)
-		h.try(func() error { return h.s.lookup(h.p, wants[:n], at) })
-		wants = wants[n:]
-	}
-}
-
 // try calls f, which reads what the last root names, again when that is another root by now. Else a failure unwinds the caller.
 func (h Handle) try(f func() error) {
 	for {
@@ -257,82 +205,6 @@ func project(rows *segment.Rows, have, want segment.Schema) (*segment.Rows, erro
 	return rows, err
 }
 
-// need is a block that may have some of the wanted keys: wants[from:to].
-type need struct {
-	level, block int
-	from, to     int
-}
-
-func (s *Store) lookup(p *part, wants []Want, at sabot.Micros) error {
-	levels, err := s.levels(p)
-	if err != nil {
-		return err
-	}
-	needs, spans := s.needs[:0], s.spans[:0]
-	for i := range levels {
-		l := &levels[i]
-		if p.Base > 0 && !l.Bucket.Contains(at) {
-			continue
-		}
-		before := len(needs)
-		needs = l.plan(i, wants, needs)
-		blocks := l.seg.Blocks()
-		for _, n := range needs[before:] {
-			spans = append(spans, l.span(blocks[n.block].Offset, blocks[n.block].Length()))
-		}
-	}
-	s.needs, s.spans = needs, spans
-	s.stats.Lookups += int64(len(wants))
-	s.stats.Blocks += int64(len(needs))
-	if len(needs) == 0 {
-		return nil
-	}
-	if s.o.Open != nil {
-		return s.readEach(p, levels, wants)
-	}
-	for from := 0; from < len(needs); {
-		to, total := from, int64(0)
-		for to < len(needs) && (to == from || total+spans[to].N <= lookupBytes) {
-			total += spans[to].N
-			to++
-		}
-		data, err := s.o.Fetch(spans[from:to])
-		if err != nil {
-			return err
-		}
-		for k, n := range needs[from:to] {
-			if err := s.foundIn(p, &levels[n.level], n, wants, data[k]); err != nil {
-				return err
-			}
-		}
-		from = to
-	}
-	return nil
-}
-
-// lookupBytes is how much of blocks is in memory at a time while keys are looked up.
-const lookupBytes = 16 << 20
-
-// readEach reads the needed blocks one by one from files that stay open.
-func (s *Store) readEach(p *part, levels []level, wants []Want) error {
-	for _, n := range s.needs {
-		l := &levels[n.level]
-		b := l.seg.Blocks()[n.block]
-		f, err := s.file(l)
-		if err != nil {
-			return err
-		}
-		s.buf = slices.Grow(s.buf[:0], int(b.Length()))[:b.Length()]
-		if _, err := f.ReadAt(s.buf, l.Offset+b.Offset); err != nil {
-			return fmt.Errorf("read %s at %d: %w", l.Object, l.Offset+b.Offset, err)
-		}
-		if err := s.foundIn(p, l, n, wants, s.buf); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // mostFiles bounds how many files of one store are open.
 const mostFiles = 256
 
@@ -362,55 +234,5 @@ func (s *Store) shut(o *open) {
 		_ = o.file.Close() // nothing was written
 		o.file = nil
 		s.files--
-	}
-}
-
-// foundIn applies what a block has of wanted keys.
-func (s *Store) foundIn(p *part, l *level, n need, wants []Want, block []byte) error {
-	rows, err := p.block.Decode(l.seg.Reader, n.block, block)
-	if err == nil {
-		rows, err = project(rows, l.seg.Schema(), p.Schema)
-	}
-	if err != nil {
-		return fmt.Errorf("segment of %s at %d: %w", l.Object, l.Offset, err)
-	}
-	for j := n.from; j < n.to; j++ {
-		p.found(&wants[j], rows)
-	}
-	return nil
-}
-
-// plan adds the blocks of a level that may have wanted keys, in order. Wants are in order of key.
-func (l *level) plan(number int, wants []Want, needs []need) []need {
-	blocks := l.seg.Blocks()
-	hash := func(j int) uint32 { return rowkey.Hash32(wants[j].Hash) }
-	j := sort.Search(len(wants), func(j int) bool { return uint64(hash(j)) >= l.Clip.Lo })
-	b := 0
-	for ; j < len(wants) && uint64(hash(j)) < l.Clip.Hi; j++ {
-		w := &wants[j]
-		if !l.seg.filter.Has(hash(j)) {
-			continue
-		}
-		b += sort.Search(len(blocks)-b, func(k int) bool { return w.compareRow(blocks[b+k].Last) >= 0 })
-		for k := b; k < len(blocks) && w.compareRow(blocks[k].First) <= 0; k++ {
-			if last := len(needs) - 1; last >= 0 && needs[last].level == number && needs[last].block == k {
-				needs[last].to = j + 1
-				continue
-			}
-			needs = append(needs, need{number, k, j, j + 1})
-		}
-	}
-	return needs
-}
-
-// found applies the rows of a block whose keys are wanted.
-func (p *part) found(w *Want, rows *segment.Rows) {
-	i := sort.Search(rows.Len(), func(i int) bool { return w.compareRow(rows.Key(i)) >= 0 })
-	for ; i < rows.Len(); i++ {
-		key := rows.Key(i)
-		if w.compareRow(key) != 0 {
-			return
-		}
-		p.Load(w.Hash, key[4:4+len(w.Key)], key[4+len(w.Key):], rows, i)
 	}
 }

@@ -66,14 +66,19 @@ func (s *Store) Trim() {
 		return
 	}
 	all := make([]Usage, len(s.managed))
-	total := Usage{Held: s.indexBytes()}
+	spare := s.spare.bytes()
+	total := Usage{Held: s.indexBytes() + spare}
 	for i, m := range s.managed {
 		all[i] = m.Memory()
 		total = total.Add(all[i])
 	}
 	s.tell(share{total.Held, total.Busy})
-	over := s.o.Memory.used.Load() - s.o.Memory.limit
-	if over <= 0 || total.Held == 0 {
+	if spare > 0 && s.o.Memory.used.Load() > s.o.Memory.limit {
+		s.spare.drop()
+		total.Held -= spare
+		s.tell(share{total.Held, total.Busy})
+	}
+	if s.o.Memory.used.Load() <= s.o.Memory.limit || total.Held == 0 {
 		return
 	}
 	// Tables do not give memory back: they are to have room for what comes, and not to grow. Each store does its part, and each of its tables.

@@ -23,8 +23,7 @@ func (t *Table) see(slot uint32, fresh bool) {
 func (t *Table) Reserve(hash uint64, key []byte) (slot uint32, fresh bool) {
 	slot, fresh = t.Index.Upsert(hash, key)
 	if fresh {
-		t.prepare(slot)
-		if t.partial {
+		if t.prepare(slot); t.partial {
 			t.flags[slot] = flagHollow
 		}
 	}

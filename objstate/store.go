@@ -71,6 +71,7 @@ type Spec struct {
 	Base   int64                                    // width of the narrowest time bucket in microseconds; 0: the table has one bucket
 	Before func(w sabot.Micros) (dead sabot.Micros) // buckets that end at or before are dead; nil: none are
 	Time   func(suffix []byte) (t sabot.Micros)     // of a row, when there are buckets
+	Single bool                                     // a key has one row, without a suffix, and the table one bucket: the newest row says everything
 }
 
 // Store is the state of one lane. The lane's goroutine uses it.
@@ -80,9 +81,8 @@ type Store struct {
 	parts   []*part
 	managed []Managed
 	share   share
-	needs   []need // scratch
-	spans   []Span
-	buf     []byte
+	query   query
+	spare   spareFrames
 	files   int // that are open
 	stats   Stats
 }

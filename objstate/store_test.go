@@ -3,18 +3,15 @@ package objstate
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
-	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
 // Through random changes, cuts, compactions, expiry and restarts with other numbers of lanes the state is that of a plain map: read whole, or key by
@@ -138,56 +135,5 @@ func TestBuckets(t *testing.T) {
 				live = slices.DeleteFunc(live, func(l Interval) bool { return l.Hi <= low })
 			}
 		}
-	}
-}
-
-func BenchmarkUpsert(b *testing.B) {
-	for _, n := range []int{250, 10_000, 1_000_000} {
-		keys := rowkey.Column{Offsets: []int32{0}}
-		for i := range n {
-			keys.Bytes = rowkey.AppendString(keys.Bytes, fmt.Sprintf("%07d", i))
-			keys.Offsets = append(keys.Offsets, int32(len(keys.Bytes)))
-		}
-		hashes := rowkey.Hash(keys, nil)
-		r := rand.New(rand.NewPCG(1, 1))
-		const rows = 8192
-		pick := make([]int32, rows)
-		slots := make([]uint32, rows)
-		per := func(b *testing.B) { b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row") }
-		shuffle := func() {
-			for i := range pick {
-				pick[i] = int32(r.IntN(n))
-			}
-		}
-		b.Run(fmt.Sprintf("table/%d", n), func(b *testing.B) {
-			t := NewTable(segment.Schema{{Name: "n", Type: arrow.PrimitiveTypes.Int64}})
-			for i := range n {
-				t.Upsert(hashes[i], keys.At(i))
-			}
-			shuffle()
-			b.ResetTimer()
-			for range b.N {
-				t.UpsertBatch(hashes, keys, pick, slots)
-				c := t.Cols[0].Ints
-				for _, s := range slots {
-					c[s]++
-				}
-			}
-			per(b)
-		})
-		b.Run(fmt.Sprintf("map/%d", n), func(b *testing.B) {
-			m := make(map[string]*int64, n)
-			for i := range n {
-				m[string(keys.At(i))] = new(int64)
-			}
-			shuffle()
-			b.ResetTimer()
-			for range b.N {
-				for _, p := range pick {
-					*m[string(keys.At(int(p)))]++
-				}
-			}
-			per(b)
-		})
 	}
 }

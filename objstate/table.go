@@ -19,20 +19,32 @@ type Column struct {
 	Valid  []bool   // of nullable columns
 }
 
-func (c *Column) grow() {
+// extend makes the column one of n slots; new ones have zero values.
+func (c *Column) extend(n int) {
 	switch c.Field.Type.ID() {
 	case arrow.FLOAT64:
-		c.Floats = append(c.Floats, 0)
+		c.Floats = extended(c.Floats, n)
 	case arrow.BOOL:
-		c.Bools = append(c.Bools, false)
+		c.Bools = extended(c.Bools, n)
 	case arrow.STRING, arrow.BINARY:
-		c.Texts = append(c.Texts, "")
+		c.Texts = extended(c.Texts, n)
 	default:
-		c.Ints = append(c.Ints, 0)
+		c.Ints = extended(c.Ints, n)
 	}
 	if c.Field.Nullable {
-		c.Valid = append(c.Valid, false)
+		c.Valid = extended(c.Valid, n)
 	}
+}
+
+func extended[T any](s []T, n int) []T {
+	if old := len(s); n <= cap(s) {
+		s = s[:n]
+		clear(s[old:])
+		return s
+	}
+	more := make([]T, n)
+	copy(more, s)
+	return more
 }
 
 // Zero sets the value of a slot to null, or the zero value.
@@ -113,7 +125,8 @@ type goneKey struct {
 	key, suffix []byte
 }
 
-// Expand turns a table's own key into the stream's key, its hash and a suffix, for tables whose keys are not a stream's.
+// Expand turns a table's own key into the stream's key, its hash and a suffix, for tables whose keys are not a stream's. The suffix is valid until the next
+// call.
 type Expand func(own []byte) (hash uint64, key, suffix []byte)
 
 // NewTable returns an empty table, which is complete.
@@ -143,24 +156,26 @@ func (t *Table) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, d
 		t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepare)
 		return
 	}
-	for k, r := range rows {
-		dst[k], _ = t.Upsert(hashes[r], keys.At(int(r)))
+	t.Index.UpsertBatch(hashes, keys, rows, dst, t.prepareHollow)
+	for _, slot := range dst {
+		t.see(slot, false)
 	}
 }
 
-// prepare gives a fresh slot its values.
+// prepare makes room for the values of a fresh slot. One that was in use before has lost them when its key went.
 func (t *Table) prepare(slot uint32) {
-	if int(slot) < len(t.flags) {
+	if n := len(t.flags); int(slot) >= n {
+		n = max(firstSlots, n+n/2)
 		for i := range t.Cols {
-			t.Cols[i].Zero(slot)
+			t.Cols[i].extend(n)
 		}
-		t.flags[slot] = 0
-		return
+		t.flags = extended(t.flags, n)
 	}
-	for i := range t.Cols {
-		t.Cols[i].grow()
-	}
-	t.flags = append(t.flags, 0)
+}
+
+func (t *Table) prepareHollow(slot uint32) {
+	t.prepare(slot)
+	t.flags[slot] = flagHollow
 }
 
 // Touch marks a slot as changed.
@@ -168,6 +183,17 @@ func (t *Table) Touch(slot uint32) {
 	if f := t.flags[slot]; f&flagDirty == 0 {
 		t.flags[slot] = f | flagDirty
 		t.dirty = append(t.dirty, slot)
+	}
+}
+
+// TouchAll marks slots as changed.
+func (t *Table) TouchAll(slots []uint32) {
+	flags := t.flags
+	for _, slot := range slots {
+		if f := flags[slot]; f&flagDirty == 0 {
+			flags[slot] = f | flagDirty
+			t.dirty = append(t.dirty, slot)
+		}
 	}
 }
 
@@ -226,49 +252,51 @@ func (t *Table) Reset() {
 // freeze appends the changes since the last barrier to f, with a suffix behind each key and a time for the bucket.
 func (t *Table) freeze(f *Frame, suffix []byte, at int64) {
 	t.Settle(f.committed)
-	track := t.partial
-	if n := len(t.dirty); n > 0 {
-		key := 4 + len(suffix)
-		if t.InUse(t.dirty[0]) {
-			key += len(t.Key(t.dirty[0]))
-		}
-		f.expect(n, key)
+	if t.settleDirty(); len(t.dirty) > 0 {
+		f.puts(t, t.dirty, suffix, at)
 	}
-	var back map[string]bool // keys that were deleted and have come back: their puts say it all
 	if len(t.gone) > 0 {
-		back = map[string]bool{}
+		t.freezeGone(f, suffix, at)
 	}
+	t.file(f.cut)
+}
+
+// settleDirty leaves in dirty what has to be written, once, and counts it as stored.
+func (t *Table) settleDirty() {
+	set := uint8(flagStored)
+	if t.partial {
+		set |= flagFiled
+	}
+	n := 0
 	for _, slot := range t.dirty {
-		if t.flags[slot]&flagDirty == 0 {
-			continue // deleted meanwhile
+		if f := t.flags[slot]; f&flagDirty != 0 { // or else it was deleted meanwhile
+			t.flags[slot] = f&^flagDirty | set
+			t.dirty[n] = slot
+			n++
 		}
-		hash, key, own := t.expanded(slot)
-		if t.Expand != nil {
-			suffix = own
-		}
-		if back != nil {
-			back[string(key)+"\x00"+string(suffix)] = true
-		}
-		f.put(hash, key, suffix, at)
-		for i := range t.Cols {
-			f.value(i, &t.Cols[i], slot)
-		}
-		if t.flags[slot] = t.flags[slot]&^flagDirty | flagStored; track {
-			t.flags[slot] |= flagFiled
-			t.filed = append(t.filed, slot)
-		}
+	}
+	if t.dirty = t.dirty[:n]; t.partial {
+		t.filed = append(t.filed, t.dirty...)
+	}
+}
+
+// freezeGone adds deletes of stored keys that have not come back.
+func (t *Table) freezeGone(f *Frame, suffix []byte, at int64) {
+	done := make(map[string]bool, len(t.dirty)) // keys that were deleted and have come back: their puts say it all
+	for _, slot := range t.dirty {
+		_, key, own := t.expanded(slot)
+		done[string(key)+"\x00"+string(own)] = true
 	}
 	for _, g := range t.gone {
-		if t.Expand != nil {
-			suffix = g.suffix
-		}
-		if id := string(g.key) + "\x00" + string(suffix); !back[id] {
-			back[id] = true // deleted, come back and deleted again: once is enough
+		if id := string(g.key) + "\x00" + string(g.suffix); !done[id] {
+			done[id] = true // deleted, come back and deleted again: once is enough
+			if t.Expand != nil {
+				suffix = g.suffix
+			}
 			f.delete(g.hash, g.key, suffix, at)
 		}
 	}
 	t.gone = t.gone[:0]
-	t.file(f.cut)
 }
 
 // LoadRow applies row i of a segment to the key.

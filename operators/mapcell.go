@@ -19,6 +19,7 @@ type entries struct {
 	ttl     ttl
 	intKeys bool
 	own     []byte // scratch: an own key
+	suffix  []byte // scratch: of expand
 	head    []link // by the key's slot
 	next    []link // by entry
 	prev    []link // by entry
@@ -84,11 +85,11 @@ func (e *entries) hash(own []byte) uint64 {
 func (e *entries) expand(own []byte) (hash uint64, key, suffix []byte) {
 	slot := slotOf(own)
 	if e.intKeys {
-		suffix = rowkey.AppendInt64(nil, int64(binary.LittleEndian.Uint64(own[4:])))
+		e.suffix = rowkey.AppendInt64(e.suffix[:0], int64(binary.LittleEndian.Uint64(own[4:])))
 	} else {
-		suffix = rowkey.AppendString(nil, own[4:])
+		e.suffix = rowkey.AppendString(e.suffix[:0], own[4:])
 	}
-	return e.p.keys.Hash(slot), e.p.keys.Key(slot), suffix
+	return e.p.keys.Hash(slot), e.p.keys.Key(slot), e.suffix
 }
 
 // Freeze implements objstate.Part.

@@ -99,7 +99,7 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 		return nil, err
 	}
 	if len(p.schema) > 0 {
-		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema)}, (*keyState)(p)))
+		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true}, (*keyState)(p)))
 	}
 	return p, nil
 }

@@ -38,6 +38,7 @@ type window struct {
 	paneCol  int       // counts how often a window fired again; -1 without lateness
 	schema   segment.Schema
 	state    objstate.Handle
+	isReady  bool
 	low      sabot.Micros
 
 	open    map[int64]*objstate.Table // by end
@@ -192,9 +193,7 @@ func (w *window) add(b *batch.Batch, cell int64, out Collector) (late bool, err 
 				a.update(x.t, w.at[k], rows, x.slots)
 			}
 		}
-		for _, s := range x.slots {
-			x.t.Touch(s)
-		}
+		x.t.TouchAll(x.slots)
 		for _, s := range x.refused {
 			if x.t.InUse(s) && x.t.Untouched(s) {
 				x.t.Delete(s) // only refused rows have its key
@@ -338,6 +337,15 @@ func (w *window) fireAgain(out Collector) error {
 
 func (w *window) Watermark(low sabot.Micros, out Collector) error {
 	w.ready()
+	if (len(w.ends) == 0 || w.ends[0] > int64(low)) && (len(w.stored) == 0 || w.stored[0].Lo > low) { // nothing is due, as with most watermarks
+		w.low = low
+		return w.flush(out)
+	}
+	return w.advance(low, out)
+}
+
+// advance is Watermark where something may be due.
+func (w *window) advance(low sabot.Micros, out Collector) error {
 	was := w.low
 	w.openDue(low)
 	w.low = low

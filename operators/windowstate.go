@@ -20,9 +20,15 @@ type storedBucket struct {
 }
 
 func (w *window) ready() {
-	if !w.state.Touch() {
-		return
+	if !w.isReady {
+		w.begin()
 	}
+}
+
+// begin has what is stored of the windows within reach.
+func (w *window) begin() {
+	w.isReady = true
+	w.state.Touch()
 	for _, c := range objstate.Clusters(w.state.Buckets()) {
 		w.stored = append(w.stored, &storedBucket{Cluster: c})
 	}

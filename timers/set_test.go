@@ -186,7 +186,50 @@ func TestCancelledTimersGo(t *testing.T) {
 		s.Changes(func(Timer) {})
 	}
 	b := s.buckets[bucketOf(sabot.MaxMicros)]
-	if items, nodes := len(b.items)+len(b.heap), len(s.table.nodes); items > 100 || nodes > 100 {
-		t.Errorf("%d items and %d nodes are kept for 1 timer, want 100 at most", items, nodes)
+	if entries, queued := len(b.entries), b.queue.len(); entries > 200 || queued > 100 {
+		t.Errorf("%d entries and %d items in order are kept for 1 timer, want 200 and 100 at most", entries, queued)
+	}
+}
+
+// Of as many timers as are sorted by digits, those that are left fire in order, and what is set meanwhile in its place.
+func TestManyTimersFireInOrder(t *testing.T) {
+	for seed := range uint64(5) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		s := NewSet()
+		base := sabot.Micros(r.Int64N(8*bucketWidth) - 4*bucketWidth)
+		left := map[Timer]bool{}
+		some := func(n int, from sabot.Micros) {
+			for range n {
+				x := Timer{At: from + sabot.Micros(r.Int64N(4*bucketWidth)), Slot: r.Uint32N(1000), ID: uint8(r.IntN(3) * 100)}
+				if got := s.Add(x); got == left[x] {
+					t.Fatalf("seed %d: Add(%v) is %t, want %t", seed, x, got, !left[x])
+				}
+				left[x] = true
+				if r.IntN(3) == 0 {
+					if was, _ := s.Remove(x); !was {
+						t.Fatalf("seed %d: %v is not there to be removed", seed, x)
+					}
+					delete(left, x)
+				}
+			}
+		}
+		some(20_000, base)
+		last := Timer{At: sabot.NoTime}
+		for {
+			x, _, ok := s.Pop(sabot.MaxMicros)
+			if !ok {
+				break
+			}
+			if x.At < last.At || x.At == last.At && x.ID < last.ID || !left[x] {
+				t.Fatalf("seed %d: %v fires after %v; it is set: %t", seed, x, last, left[x])
+			}
+			delete(left, x)
+			if last = x; r.IntN(1000) == 0 {
+				some(50, x.At+1)
+			}
+		}
+		if len(left) > 0 || s.Len() > 0 {
+			t.Errorf("seed %d: %d timers have not fired, and Len is %d", seed, len(left), s.Len())
+		}
 	}
 }

@@ -287,6 +287,7 @@ func restores(f *full) (*benchmicro.Race, error) {
 			if err != nil {
 				return 0, err
 			}
+			defer l.Leave()
 			l.Find(wants(rows))
 			return l.Found, nil
 		}),

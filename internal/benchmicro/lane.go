@@ -49,15 +49,18 @@ func newLane(ctx context.Context, bucket objstore.Bucket, fetcher *fetch.Fetcher
 		schema[i] = arrow.Field{Name: fmt.Sprint("v", i), Type: int64Type}
 	}
 	l := &Lane{Table: objstate.NewTable(schema), ctx: ctx, bucket: bucket, fetcher: fetcher, refs: refs}
+	o := objstate.Options{Ranges: rowkey.Even(1), Watermark: sabot.NoTime, KeyFields: laneKey, Fetch: l.fetch, Refs: func() objstate.Snapshot {
+		return objstate.Snapshot{Version: len(l.refs), Of: func(string) []objstate.Ref { return l.refs }}
+	}}
+	if opener := objstore.OpenerOf(bucket); opener != nil { // as a worker reads a folder
+		o.Open = func(object string) (objstore.ObjectReader, error) { return opener.OpenObject(ctx, object) }
+	}
 	var err error
-	l.store, err = objstate.NewStore(objstate.Options{Ranges: rowkey.Even(1), Watermark: sabot.NoTime, KeyFields: laneKey, Fetch: l.fetch,
-		Refs: func() objstate.Snapshot {
-			return objstate.Snapshot{Version: len(l.refs), Of: func(string) []objstate.Ref { return l.refs }}
-		}})
+	l.store, err = objstate.NewStore(o)
 	if err != nil {
 		return nil, err
 	}
-	l.handle = l.store.Add(objstate.Spec{Name: "t", Schema: schema}, l)
+	l.handle = l.store.Add(objstate.Spec{Name: "t", Schema: schema, Single: true}, l)
 	l.handle.Touch()
 	return l, nil
 }
@@ -98,9 +101,7 @@ func (l *Lane) Put(hashes []uint64, keys rowkey.Column, rows []int32, slots []ui
 			values[slot] = value
 		}
 	}
-	for _, slot := range slots {
-		l.Touch(slot)
-	}
+	l.TouchAll(slots)
 }
 
 // Find counts what segments have of the keys.
@@ -148,7 +149,13 @@ func (l *Lane) Compact() (bytes int64, err error) {
 }
 
 // Close ends the lane's reading of the bucket, which stays open.
-func (l *Lane) Close() { l.fetcher.Close() }
+func (l *Lane) Close() {
+	l.Leave()
+	l.fetcher.Close()
+}
+
+// Leave closes what this lane has open, but for the connection that lanes share.
+func (l *Lane) Leave() { l.store.Close() }
 
 // Freeze implements objstate.Part.
 func (l *Lane) Freeze(f *objstate.Frame) { f.Table(l.Table, nil, 0) }

@@ -63,7 +63,8 @@ func multigets(quick bool, bucket objstore.Bucket, remove func() error) (*Race, 
 		}
 	}
 	return &Race{Sabot: lookup(wantRows), Baseline: lookup(1), Close: func() error {
-		l.Close()
+		l.Leave()
+		full.Close()
 		if remove == nil {
 			return nil
 		}

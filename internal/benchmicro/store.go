@@ -180,6 +180,7 @@ func resumes(quick bool) (*Race, error) {
 				if err != nil {
 					return err
 				}
+				defer l.Leave()
 				return same("keys found", find(l, wants), wantRows)
 			})(ctx)
 		}

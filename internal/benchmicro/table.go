@@ -72,8 +72,8 @@ func upserts[K comparable](keys int, keyOf func(int64) K, encode func([]byte, K)
 				for i, slot := range slots {
 					n[slot]++
 					sum[slot] += int64(i)
-					table.Touch(slot)
 				}
+				table.TouchAll(slots)
 			}
 			return same("keys", table.Len(), keys)
 		}),

@@ -3,32 +3,49 @@ package segment
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
 // Decoder decodes blocks into memory of its own, which the next call uses again. One goroutine uses it; the zero Decoder is ready.
 type Decoder struct {
-	rows Rows
-	tmp  [][]byte // decompressed buffers, by number
+	rows   Rows
+	tmp    [][]byte // decompressed buffers, by number
+	seek   blockDecoder
+	keys   Keys
+	picked Rows   // in memory of their own
+	schema Schema // of the segment of seek
 }
 
 // Decode returns the rows of block i from its bytes. They are valid until the next call, and as long as b is not changed.
 func (d *Decoder) Decode(r *Reader, i int, b []byte) (rows *Rows, err error) {
-	bi := r.blocks[i]
-	if int64(len(b)) != int64(bi.meta)+int64(bi.body) {
-		return nil, corrupt("block %d has %d bytes, the index says %d", i, len(b), int64(bi.meta)+int64(bi.body))
+	defer guard("a block", &err)
+	x, err := d.open(r, i, b)
+	if err != nil {
+		return nil, err
+	}
+	x.all(r.schema)
+	if x.err != nil {
+		return nil, corrupt("block %d: %w", i, x.err)
+	}
+	return &d.rows, nil
+}
+
+// open checks the bytes of block i, and returns what takes its buffers.
+func (d *Decoder) open(r *Reader, i int, b []byte) (x blockDecoder, err error) {
+	bi := &r.blocks[i]
+	if int64(len(b)) != bi.Length() {
+		return x, corrupt("block %d has %d bytes, the index says %d", i, len(b), bi.Length())
 	}
 	if got := crc32.Checksum(b, castagnoli); got != bi.crc {
-		return nil, corrupt("the checksum of block %d is %08x, want %08x", i, got, bi.crc)
+		return x, corrupt("the checksum of block %d is %08x, want %08x", i, got, bi.crc)
 	}
-	defer guard("a block", &err)
-	x := blockDecoder{d: d, body: b[bi.meta:], rows: bi.Rows}
+	x = blockDecoder{d: d, body: b[bi.meta:], rows: bi.Rows}
 	msg := rootTable(b[8:bi.meta])
 	at := slot(&msg, 2)
 	if at == 0 {
-		return nil, corrupt("block %d has no header", i)
+		return x, corrupt("block %d has no header", i)
 	}
 	rb := flatbuffers.Table{Bytes: msg.Bytes, Pos: msg.Indirect(at)}
 	if c := slot(&rb, 3); c != 0 {
@@ -39,18 +56,14 @@ func (d *Decoder) Decode(r *Reader, i int, b []byte) (rows *Rows, err error) {
 		}
 	}
 	if s := slot(&rb, 0); s == 0 || rb.GetInt64(s) != int64(bi.Rows) {
-		return nil, corrupt("block %d has not the rows that the index says", i)
+		return x, corrupt("block %d has not the rows that the index says", i)
 	}
 	bufs := rb.Offset(4 + 2*2)
 	if bufs == 0 {
-		return nil, corrupt("block %d has no buffers", i)
+		return x, corrupt("block %d has no buffers", i)
 	}
 	x.meta, x.at, x.left = rb.Bytes, rb.Vector(flatbuffers.UOffsetT(bufs)), rb.VectorLen(flatbuffers.UOffsetT(bufs))
-	x.all(r.schema)
-	if x.err != nil {
-		return nil, corrupt("block %d: %w", i, x.err)
-	}
-	return &d.rows, nil
+	return x, nil
 }
 
 // decode decodes block i from its bytes; the rows are the caller's.
@@ -66,31 +79,41 @@ type blockDecoder struct {
 	at    flatbuffers.UOffsetT
 	left  int
 	taken int
+	few   bool // rows are wanted: buffers are decompressed in parts
 	err   error
 }
 
 // next returns the next buffer, decompressed.
 func (x *blockDecoder) next() []byte {
+	raw, tmp := x.raw()
+	if tmp == nil {
+		return nil
+	}
+	b, err := decompress(x.codec, raw, tmp)
+	if err != nil && x.err == nil {
+		x.err = err
+	}
+	return b
+}
+
+// raw returns the next buffer as the block holds it, and memory to decompress it to; nil: there is none.
+func (x *blockDecoder) raw() (b []byte, tmp *[]byte) {
 	if x.left == 0 || x.err != nil {
 		x.fail()
-		return nil
+		return nil, nil
 	}
 	off, n := int64(binary.LittleEndian.Uint64(x.meta[x.at:])), int64(binary.LittleEndian.Uint64(x.meta[x.at+8:]))
 	x.at += 16
 	x.left--
 	if off < 0 || n < 0 || n > int64(len(x.body)) || off > int64(len(x.body))-n {
 		x.fail()
-		return nil
+		return nil, nil
 	}
 	if x.taken == len(x.d.tmp) {
 		x.d.tmp = append(x.d.tmp, nil)
 	}
-	b, err := decompress(x.codec, x.body[off:off+n], &x.d.tmp[x.taken])
 	x.taken++
-	if err != nil && x.err == nil {
-		x.err = err
-	}
-	return b
+	return x.body[off : off+n], &x.d.tmp[x.taken-1]
 }
 
 func (x *blockDecoder) fail() {
@@ -121,13 +144,16 @@ func room[T any](s []T, n int) []T {
 func (x *blockDecoder) offsets(out []uint32) ([]uint32, []byte) {
 	out = room(out, x.rows+1)
 	b := x.sized(4 * (x.rows + 1))
+	last, ascends := uint32(0), true
 	for i := range out {
-		out[i] = binary.LittleEndian.Uint32(b[4*i:])
-		if i > 0 && out[i] < out[i-1] {
-			x.fail()
-			clear(out)
-			return out, nil
-		}
+		v := binary.LittleEndian.Uint32(b[4*i:])
+		ascends = ascends && v >= last
+		out[i], last = v, v
+	}
+	if !ascends {
+		x.fail()
+		clear(out)
+		return out, nil
 	}
 	bytes := x.next()
 	if out[0] != 0 || int64(out[x.rows]) > int64(len(bytes)) {
@@ -143,7 +169,7 @@ func (x *blockDecoder) all(schema Schema) {
 	if len(r.Cols) != len(schema) {
 		r.Cols = make([]Column, len(schema))
 	}
-	x.keys(r, x.left-2-buffersOf(schema) == 2)
+	x.keys(r, x.fixed(schema))
 	x.next()
 	ops := x.sized(x.rows)
 	r.Ops = room(r.Ops, x.rows)
@@ -157,6 +183,9 @@ func (x *blockDecoder) all(schema Schema) {
 		x.column(kindOf(f.Type), &r.Cols[i])
 	}
 }
+
+// fixed tells whether all keys of the block have one length: then they have no offsets.
+func (x *blockDecoder) fixed(schema Schema) bool { return x.left-2-buffersOf(schema) == 2 }
 
 // buffersOf returns how many buffers the value columns have.
 func buffersOf(schema Schema) int {
@@ -182,7 +211,10 @@ func (x *blockDecoder) keys(r *Rows, fixed bool) {
 		for i := range r.KeyOffsets {
 			r.KeyOffsets[i] = uint32(i * width)
 		}
-		r.KeyBytes = b[:x.rows*width]
+		if r.KeyBytes = b[:x.rows*width]; width < 4 {
+			x.fail()
+		}
+		return
 	}
 	for i := range x.rows {
 		if r.KeyOffsets[i+1]-r.KeyOffsets[i] < 4 {
@@ -203,27 +235,23 @@ func (x *blockDecoder) column(k kind, c *Column) {
 		}
 		c.Valid = room(valid, x.rows)
 		for i := range c.Valid {
-			c.Valid[i] = b[i/8]>>(i%8)&1 != 0
+			c.Valid[i] = bit(b, i)
 		}
 	}
 	switch k {
 	case kindInt:
 		b := x.sized(8 * x.rows)
 		c.Ints = room(c.Ints, x.rows)
-		for i := range c.Ints {
-			c.Ints[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
-		}
+		copy(arrow.Int64Traits.CastToBytes(c.Ints), b) // all machines that this is built for are little-endian
 	case kindFloat:
 		b := x.sized(8 * x.rows)
 		c.Floats = room(c.Floats, x.rows)
-		for i := range c.Floats {
-			c.Floats[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-		}
+		copy(arrow.Float64Traits.CastToBytes(c.Floats), b)
 	case kindBool:
 		b := x.sized((x.rows + 7) / 8)
 		c.Bools = room(c.Bools, x.rows)
 		for i := range c.Bools {
-			c.Bools[i] = b[i/8]>>(i%8)&1 != 0
+			c.Bools[i] = bit(b, i)
 		}
 	case kindBytes:
 		c.Offsets, c.Bytes = x.offsets(c.Offsets)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 	"slices"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -98,10 +97,10 @@ type Writer struct {
 	blocks   []BlockInfo
 	hashes   []uint32 // distinct, ascending
 	rows     int
-	pending  *Rows // of Append
-	all      []uint32
+	pending  *Rows  // of Append
 	raw      []byte // a buffer of the block in the making
 	body     []byte // its buffers, compressed
+	buffers  [][2]int
 }
 
 // NewWriter returns a writer that appends a segment to dst. KeyWidth is the length of every key; 0: they are of any length.
@@ -136,10 +135,7 @@ func (w *Writer) flush() error {
 	if w.pending == nil || w.pending.Len() == 0 {
 		return nil
 	}
-	for i := len(w.all); i < w.pending.Len(); i++ {
-		w.all = append(w.all, uint32(i))
-	}
-	err := w.block(w.pending, w.all[:w.pending.Len()])
+	err := w.block(w.pending, nil)
 	w.pending.Reset()
 	return err
 }
@@ -247,15 +243,19 @@ func (w *Writer) blockEnd(r *Rows, perm []uint32, lo int) int {
 	return hi
 }
 
-// block appends rows of r as a record batch.
+// block appends rows of r as a record batch; nil: all of them, as they are.
 func (w *Writer) block(r *Rows, rows []uint32) error {
+	n, at := r.Len(), func(i int) int { return i }
+	if rows != nil {
+		n, at = len(rows), func(i int) int { return int(rows[i]) }
+	}
 	body := w.body[:0]
-	var buffers [][2]int
+	buffers := w.buffers[:0]
 	var err error
 	add := func(raw []byte) {
 		at := len(body)
 		if err == nil {
-			body, err = w.c.append(body, raw)
+			body, err = w.c.append(body, raw, len(buffers))
 		}
 		if err == nil {
 			buffers = append(buffers, [2]int{at, len(body) - at})
@@ -272,123 +272,35 @@ func (w *Writer) block(r *Rows, rows []uint32) error {
 	if err != nil {
 		return err
 	}
-	w.body = body
-	at := len(w.dst)
+	w.body, w.buffers = body, buffers
+	start := len(w.dst)
+	w.grow(len(body))
 	w.fb.Reset()
-	w.dst = message(w.fb, w.dst, headerBatch, batchTable(w.fb, len(rows), nulls, buffers, w.o.Codec), len(body))
-	meta := len(w.dst) - at
+	w.dst = message(w.fb, w.dst, headerBatch, batchTable(w.fb, n, nulls, buffers, w.o.Codec), len(body))
+	meta := len(w.dst) - start
 	w.dst = append(w.dst, body...)
-	w.blocks = append(w.blocks, BlockInfo{Offset: int64(at - w.base), meta: uint32(meta), body: uint32(len(body)), Rows: len(rows),
-		crc: crc32.Checksum(w.dst[at:], castagnoli), First: bytes.Clone(r.Key(int(rows[0]))), Last: bytes.Clone(r.Key(int(rows[len(rows)-1])))})
-	w.rows += len(rows)
-	for _, i := range rows {
-		if h := hash32(r.Key(int(i))); len(w.hashes) == 0 || h != w.hashes[len(w.hashes)-1] {
+	w.blocks = append(w.blocks, BlockInfo{Offset: int64(start - w.base), meta: uint32(meta), body: uint32(len(body)), Rows: n,
+		crc: crc32.Checksum(w.dst[start:], castagnoli), First: bytes.Clone(r.Key(at(0))), Last: bytes.Clone(r.Key(at(n - 1)))})
+	w.rows += n
+	for i := range n {
+		if h := hash32(r.Key(at(i))); len(w.hashes) == 0 || h != w.hashes[len(w.hashes)-1] {
 			w.hashes = append(w.hashes, h)
 		}
 	}
 	return nil
 }
 
+// grow makes room for a block whose buffers are n bytes. Go grows large slices by a quarter at a time, and copies a segment of many megabytes five times over.
+func (w *Writer) grow(n int) {
+	if n += 64 << 10; cap(w.dst)-len(w.dst) < n {
+		w.dst = append(make([]byte, 0, max(2*cap(w.dst), len(w.dst)+n)), w.dst...)
+	}
+}
+
 // buffer returns n bytes of any content, which live until the next call.
 func (w *Writer) buffer(n int) []byte {
 	w.raw = slices.Grow(w.raw[:0], n)[:n]
 	return w.raw
-}
-
-func (w *Writer) keysAndOps(r *Rows, rows []uint32, add func([]byte)) (nulls []int, err error) {
-	add(nil)
-	if w.keyWidth == 0 {
-		add(w.offsets(r.KeyOffsets, rows))
-	}
-	keys := w.bytes(r.KeyOffsets, r.KeyBytes, rows)
-	if w.keyWidth > 0 && len(keys) != w.keyWidth*len(rows) {
-		return nil, fmt.Errorf("%d keys of %d bytes have %d bytes", len(rows), w.keyWidth, len(keys))
-	}
-	add(keys)
-	add(nil)
-	s := w.buffer(len(rows))
-	for k, i := range rows {
-		s[k] = byte(r.Ops[i])
-	}
-	add(s)
-	return []int{0, 0}, nil
-}
-
-// column adds the buffers of a value column and returns its nulls.
-func (w *Writer) column(c *Column, k kind, rows []uint32, add func([]byte)) (nulls int) {
-	if c.Valid != nil {
-		for _, i := range rows {
-			if !c.Valid[i] {
-				nulls++
-			}
-		}
-	}
-	if nulls > 0 {
-		add(w.bits(c.Valid, rows))
-	} else {
-		add(nil)
-	}
-	switch k {
-	case kindInt:
-		s := w.buffer(8 * len(rows))
-		for k, i := range rows {
-			binary.LittleEndian.PutUint64(s[8*k:], uint64(c.Ints[i]))
-		}
-		add(s)
-	case kindFloat:
-		s := w.buffer(8 * len(rows))
-		for k, i := range rows {
-			binary.LittleEndian.PutUint64(s[8*k:], math.Float64bits(c.Floats[i]))
-		}
-		add(s)
-	case kindBool:
-		add(w.bits(c.Bools, rows))
-	case kindBytes:
-		add(w.offsets(c.Offsets, rows))
-		add(w.bytes(c.Offsets, c.Bytes, rows))
-	}
-	return nulls
-}
-
-// offsets returns the offsets of rows of variable width, from 0.
-func (w *Writer) offsets(from []uint32, rows []uint32) []byte {
-	s := w.buffer(4 * (len(rows) + 1))
-	total := uint32(0)
-	binary.LittleEndian.PutUint32(s, 0)
-	for k, i := range rows {
-		total += from[i+1] - from[i]
-		binary.LittleEndian.PutUint32(s[4*(k+1):], total)
-	}
-	return s
-}
-
-// bytes returns rows of variable width one after the other.
-func (w *Writer) bytes(offsets []uint32, from []byte, rows []uint32) []byte {
-	s := w.buffer(0)
-	for _, i := range rows {
-		b := from[offsets[i]:offsets[i+1]]
-		if n := len(b); n >= 8 && n <= 16 { // most keys: two stores that may overlap, instead of a call
-			s = append(s, make([]byte, n)...)
-			d := s[len(s)-n:]
-			binary.LittleEndian.PutUint64(d, binary.LittleEndian.Uint64(b))
-			binary.LittleEndian.PutUint64(d[n-8:], binary.LittleEndian.Uint64(b[n-8:]))
-			continue
-		}
-		s = append(s, b...)
-	}
-	w.raw = s
-	return s
-}
-
-func (w *Writer) bits(set []bool, rows []uint32) []byte {
-	s := w.buffer((len(rows) + 7) / 8)
-	clear(s)
-	for k, i := range rows {
-		if set[i] {
-			s[k/8] |= 1 << (k % 8)
-		}
-	}
-	return s
 }
 
 // Checksum returns the CRC32C of bytes, as references carry it.

@@ -3,6 +3,7 @@ package segment
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // Filter tells which hash32s a segment does not have: a split-block Bloom filter, one cache line for a question. Ten bits for each hash let about
@@ -43,12 +44,28 @@ func (f Filter) add(hash uint32) {
 }
 
 // Has tells whether the segment may have the hash.
-func (f Filter) Has(hash uint32) bool {
-	if f == nil {
-		return true
-	}
+func (f Filter) Has(hash uint32) bool { return f == nil || f.missing(hash) == 0 }
+
+// missing returns bits of the hash that are not set.
+func (f Filter) missing(hash uint32) uint64 {
 	block, m := f.spread(hash)
 	b := f[block*filterBlock : (block+1)*filterBlock]
-	return binary.LittleEndian.Uint64(b)&m[0] == m[0] && binary.LittleEndian.Uint64(b[8:])&m[1] == m[1] &&
-		binary.LittleEndian.Uint64(b[16:])&m[2] == m[2] && binary.LittleEndian.Uint64(b[24:])&m[3] == m[3]
+	return m[0]&^binary.LittleEndian.Uint64(b) | m[1]&^binary.LittleEndian.Uint64(b[8:]) |
+		m[2]&^binary.LittleEndian.Uint64(b[16:]) | m[3]&^binary.LittleEndian.Uint64(b[24:])
+}
+
+// Sift appends the numbers, from first on, of the hashes that the segment may have. It does not branch on what it finds, so that the processor waits for many
+// lines of a large filter at a time.
+func (f Filter) Sift(hashes []uint32, first int, dst []int32) []int32 {
+	n := len(dst)
+	dst = slices.Grow(dst, len(hashes))[:n+len(hashes)]
+	for i, h := range hashes {
+		dst[n] = int32(first + i)
+		v := uint64(0)
+		if f != nil {
+			v = f.missing(h)
+		}
+		n += int(1 - (v|-v)>>63) // one more when nothing is missing
+	}
+	return dst[:n]
 }

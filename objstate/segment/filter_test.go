@@ -2,6 +2,7 @@ package segment
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -27,6 +28,21 @@ func TestFilter(t *testing.T) {
 				passed++
 			}
 		}
+		some := make([]uint32, 0, 2000)
+		for h := range in {
+			if some = append(some, h, src.Uint32()); len(some) == cap(some) {
+				break
+			}
+		}
+		var want []int32
+		for i, h := range some {
+			if f.Has(h) {
+				want = append(want, int32(7+i))
+			}
+		}
+		if got := f.Sift(some, 7, nil); !slices.Equal(got, want) {
+			t.Errorf("with %d hashes, sifted together %d pass, one by one %d", n, len(got), len(want))
+		}
 		if n >= 1000 && passed > asked/50 {
 			t.Errorf("with %d hashes, %d of %d foreign ones pass", n, passed, asked)
 		}
@@ -41,23 +57,31 @@ func BenchmarkFilter(b *testing.B) {
 	const n = 4 << 20
 	src := rand.New(rand.NewPCG(1, 1))
 	f, m := newFilter(n), make(map[uint32]struct{}, n)
-	hashes := make([]uint32, n)
+	hashes := make([]uint32, n) // of those that are asked for half are in it, in no order
 	for i := range hashes {
 		hashes[i] = src.Uint32()
 		f.add(hashes[i])
 		m[hashes[i]] = struct{}{}
+		hashes[i] += src.Uint32() & 1
 	}
 	found := 0
 	b.Run("filter", func(b *testing.B) {
 		for i := range b.N {
-			if f.Has(hashes[i&(n-1)] + uint32(i&1)) {
+			if f.Has(hashes[i&(n-1)]) {
 				found++
 			}
 		}
 	})
+	b.Run("sift", func(b *testing.B) {
+		var dst []int32
+		for i := 0; i < b.N; i += 4096 {
+			dst = f.Sift(hashes[i&(n-1):][:4096], 0, dst[:0])
+			found += len(dst)
+		}
+	})
 	b.Run("map", func(b *testing.B) {
 		for i := range b.N {
-			if _, ok := m[hashes[i&(n-1)]+uint32(i&1)]; ok {
+			if _, ok := m[hashes[i&(n-1)]]; ok {
 				found++
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -46,10 +47,17 @@ func FuzzBlock(f *testing.F) {
 		rows, err := r.decode(0, b)
 		wantCorrupt(t, err)
 		if err != nil {
+			_, err := pickAll(r, b)
+			wantCorrupt(t, err)
 			return
 		}
 		if rows.Len() != int(n) {
 			t.Fatalf("%d rows, want %d", rows.Len(), n)
+		}
+		picked, err := pickAll(r, b)
+		wantCorrupt(t, err)
+		if err != nil || !slices.Equal(lines(picked, nil), lines(rows, nil)) {
+			t.Fatalf("picked one by one the rows are others, or %v", err)
 		}
 		out := New(allTypes)
 		for i := range rows.Len() {
@@ -60,6 +68,21 @@ func FuzzBlock(f *testing.F) {
 			t.Fatalf("projected: %v", err)
 		}
 	})
+}
+
+// pickAll returns all rows of the first block, as Pick decodes them.
+func pickAll(r *Reader, b []byte) (*Rows, error) {
+	var d Decoder
+	keys, err := d.Seek(r, 0, b)
+	if err != nil {
+		return nil, err
+	}
+	_ = keys.Search(1<<31, 0)
+	all := make([]int, keys.Len())
+	for i := range all {
+		all[i] = i
+	}
+	return d.Pick(all)
 }
 
 // FuzzIndex: an index whose checksum is right is refused, or names blocks that lie in the segment.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sort"
 
 	"github.com/sabot-stream/sabot"
@@ -39,6 +40,7 @@ type Reader struct {
 	rows     int
 	keyWidth int
 	blocks   []BlockInfo
+	lasts    []uint32 // hash32 of each block's last key: what is searched is close together
 	filter   region
 	kept     Filter // when it came with the index
 }
@@ -193,7 +195,7 @@ func (r *Reader) Filter() (Filter, error) {
 func (r *Reader) IndexBytes() int64 {
 	n := int64(0)
 	for i := range r.blocks {
-		n += 96 + int64(len(r.blocks[i].First)+len(r.blocks[i].Last))
+		n += 100 + int64(len(r.blocks[i].First)+len(r.blocks[i].Last))
 	}
 	return n
 }
@@ -226,7 +228,7 @@ func (r *Reader) parseIndex(b []byte, size int64) error {
 			return corrupt("index: block %d lies outside of the segment", len(r.blocks))
 		}
 		total += i.Rows
-		r.blocks = append(r.blocks, i)
+		r.blocks, r.lasts = append(r.blocks, i), append(r.lasts, hash32(i.Last))
 	}
 	if total != r.rows {
 		return corrupt("index: %d rows, the footer says %d", total, r.rows)
@@ -242,6 +244,18 @@ func (r *Reader) Rows() int { return r.rows }
 
 // Blocks returns the blocks, in order of key.
 func (r *Reader) Blocks() []BlockInfo { return r.blocks }
+
+// Ahead returns the first block from number b on whose last key has at least the hash32. It is quick where that is near.
+func (r *Reader) Ahead(hash uint32, b int) int {
+	lasts := r.lasts[b:]
+	end := 1
+	for end < len(lasts) && lasts[end-1] < hash {
+		end *= 2
+	}
+	from := end / 2
+	i, _ := slices.BinarySearch(lasts[from:min(end, len(lasts))], hash)
+	return b + from + i
+}
 
 // within returns the blocks that have hashes of [lo,hi), if any has.
 func (r *Reader) within(lo, hi uint64) (from, to int) {
