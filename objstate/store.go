@@ -194,6 +194,18 @@ func (h Handle) Stored(b Interval) (n int64) {
 	return n
 }
 
+// StoredRows returns how many rows the part's segments have.
+func (h Handle) StoredRows() (n int64) {
+	seen := map[segmentAt]bool{}
+	for _, r := range h.s.o.Refs().Of(h.p.Name) {
+		if at := (segmentAt{r.Object, r.Offset}); !seen[at] {
+			seen[at] = true
+			n += r.Rows
+		}
+	}
+	return n
+}
+
 // Load reads buckets whole, or without any the whole part, and applies them. Buckets of a partition that was united from several may overlap, and a key
 // have rows in more than one: those that do are to be loaded together. It panics with a *StorageError when that cannot be read.
 func (h Handle) Load(buckets ...Interval) {

@@ -9,6 +9,9 @@ import (
 	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
+// wholeRows is the most rows of state that a lane reads whole: some 200 ms of a start. What compresses well may have many in few bytes.
+const wholeRows = 1 << 18
+
 // ready has the stored state in memory, or, when it is too large for that, lets it be read key by key.
 func (p *process) ready() {
 	if p.walled {
@@ -18,12 +21,13 @@ func (p *process) ready() {
 		return
 	}
 	p.isReady = true
-	stored := int64(0)
+	stored, rows := int64(0), int64(0)
 	for _, h := range p.parts {
 		h.Touch()
 		stored += h.Stored(objstate.Interval{})
+		rows += h.StoredRows()
 	}
-	if stored > p.store.Whole() || p.store.Bounded() && len(p.parts) > 0 {
+	if stored > p.store.Whole() || rows > wholeRows || p.store.Bounded() && len(p.parts) > 0 {
 		p.keys.BePartial()
 	} else {
 		for _, h := range p.parts {
