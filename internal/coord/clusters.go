@@ -13,6 +13,7 @@ type cluster struct {
 	place
 	buckets []bucketRefs
 	at      []int // of all references, in their order
+	busy    bool  // older ones are being merged
 }
 
 // bucketRefs is one time bucket, and where its references stand, in their order.
@@ -65,6 +66,27 @@ func clusters(stage uint32, part *pb.Partition) (out []cluster) {
 	return out
 }
 
+// leave leaves out what tasks under way merge, and all that is older.
+func (c *cluster) leave(refs []*pb.Reference, objects []*pb.Object, busy []task) {
+	last := -1
+	for _, t := range busy {
+		if !t.at.meets(c.place) {
+			continue
+		}
+		c.busy = true
+		for _, i := range c.at {
+			if slices.Contains(t.inputs, idOf(refs[i], objects)) {
+				last = max(last, i)
+			}
+		}
+	}
+	for k := range c.buckets {
+		b := &c.buckets[k]
+		b.at = slices.DeleteFunc(b.at, func(i int) bool { return i <= last })
+	}
+	c.at = slices.DeleteFunc(c.at, func(i int) bool { return i <= last })
+}
+
 // depth returns how many references a lookup in a bucket consults: also those of the buckets that hold it.
 func (c cluster) depth(refs []*pb.Reference, in bucketRefs, u usage) (n int) {
 	for _, b := range c.buckets {
@@ -77,6 +99,9 @@ func (c cluster) depth(refs []*pb.Reference, in bucketRefs, u usage) (n int) {
 
 // mergeable divides references into runs that may be merged. Those of one bucket are one run, but where partitions were united, whose buckets overlap.
 func mergeable(refs []*pb.Reference, all []int) (runs [][]int) {
+	if len(all) == 0 {
+		return nil
+	}
 	from := 0
 	for to := range all {
 		if !checkpoint.Mergeable(refs, all[from:to+1]) {

@@ -192,12 +192,12 @@ func (m *Machine) holder(r *pb.Report) *member {
 
 func (m *Machine) tasksDone(r *pb.Report) {
 	for _, k := range r.Compactions {
-		if len(k.Inputs) == 0 {
+		if len(k.Inputs) == 0 || k.Inputs[0].Object >= uint32(len(r.Objects)) {
 			continue
 		}
 		kept := m.tasks[:0]
 		for _, t := range m.tasks {
-			if t.n != k.Cut || !t.at.meets(placeOf(k)) {
+			if t.n != k.Cut || t.at.stage != k.Stage || t.inputs[0] != idOf(k.Inputs[0], r.Objects) {
 				kept = append(kept, t)
 			}
 		}
@@ -287,7 +287,7 @@ func (m *Machine) schedule(now time.Time) {
 			}
 		}
 		for _, t := range m.set.Policy.plan(m.root, w.group, m.next, busy) {
-			m.tasks = append(m.tasks, task{t.at, w.group, m.next, now, t.bytes})
+			m.tasks = append(m.tasks, task{t.at, w.group, m.next, now, t.bytes, inputsOf(t.Compaction, t.Objects)})
 			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t.CompactionTask}})
 		}
 	}

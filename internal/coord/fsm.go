@@ -68,11 +68,12 @@ type openCut struct {
 
 // task is a compaction under way.
 type task struct {
-	at    place
-	group uint32
-	n     uint64
-	since time.Time
-	bytes int64 // that it merges
+	at     place
+	group  uint32
+	n      uint64
+	since  time.Time
+	bytes  int64   // that it merges
+	inputs []refID // oldest first
 }
 
 // commitInFlight is a root on its way, and what follows when it is committed.

@@ -43,10 +43,23 @@ type place struct {
 	bucketLo, bucketHi int64
 }
 
-// placeOf returns the place of a compaction's inputs, which is a part of that where it was planned.
-func placeOf(k *pb.Compaction) place {
-	r := k.Inputs[0]
-	return place{k.Stage, k.Lo, k.Hi, r.Table, r.BucketLo, r.BucketHi}
+// refID tells references apart.
+type refID struct {
+	table, object string
+	offset        int64
+	lo, hi        uint64
+}
+
+func idOf(r *pb.Reference, objects []*pb.Object) refID {
+	return refID{r.Table, objects[r.Object].Key, r.Offset, r.Lo, r.Hi}
+}
+
+func inputsOf(k *pb.Compaction, objects []*pb.Object) []refID {
+	ids := make([]refID, len(k.Inputs))
+	for i, r := range k.Inputs {
+		ids[i] = idOf(r, objects)
+	}
+	return ids
 }
 
 // meets tells whether two places have anything in common. Both bucket bounds are 0 where a table has one bucket.
@@ -55,8 +68,8 @@ func (a place) meets(b place) bool {
 		(a.bucketLo == b.bucketLo && a.bucketHi == b.bucketHi || a.bucketLo < b.bucketHi && b.bucketLo < a.bucketHi)
 }
 
-// plan returns tasks for a group, the most useful first; they carry n as their cut. Busy are the group's tasks that are under way: where one of them is at
-// work nothing is begun. Quick tasks and long ones each have a share of the state to merge at a time: what they merge and what comes of it is stored
+// plan returns tasks for a group, the most useful first; they carry n as their cut. Busy are the group's tasks that are under way: of
+// the place of one only what is newer than all that it merges may be merged meanwhile. Quick tasks and long ones each have a share of the state to merge at a time: what they merge and what comes of it is stored
 // meanwhile, and who runs them does one of each kind at a time, so that small references do not wait for long.
 func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy []task) []planned {
 	room := p.Tasks - len(busy)
@@ -105,9 +118,10 @@ func (p Policy) candidates(root *pb.Root, group uint32, u usage, busy []task) (f
 			}
 			for _, cl := range clusters(st.Id, part) {
 				dead := func(b bucketRefs) bool { return b.hi != 0 && part.HasWatermark && b.hi <= part.WatermarkUs } // about to be dropped whole
-				if slices.ContainsFunc(busy, func(t task) bool { return t.at.meets(cl.place) }) || slices.ContainsFunc(cl.buckets, dead) {
+				if slices.ContainsFunc(cl.buckets, dead) {
 					continue
 				}
+				cl.leave(part.Refs, root.Objects, busy)
 				if c, ok := p.best(part, cl, u); ok {
 					found = append(found, c)
 				}
@@ -128,13 +142,13 @@ func (p Policy) best(part *pb.Partition, cl cluster, u usage) (best candidate, o
 	for _, b := range cl.buckets {
 		for _, run := range mergeable(part.Refs, b.at) {
 			runs := sortedRuns(part.Refs, run, u)
-			if from, to, urgency := p.choose(runs); to > from && (!ok || urgency > best.urgency) {
+			if from, to, urgency := p.choose(runs, !cl.busy); to > from && (!ok || urgency > best.urgency) {
 				best, ok = newCandidate(part, cl, runs[from:to], urgency), true
 			}
 		}
 		deep = max(deep, cl.depth(part.Refs, b, u))
 	}
-	if len(cl.buckets) == 1 || deep < p.FanIn-4 || ok && best.urgency >= urgencyFanIn || !checkpoint.Mergeable(part.Refs, cl.at) {
+	if len(cl.buckets) == 1 || cl.busy || deep < p.FanIn-4 || ok && best.urgency >= urgencyFanIn || !checkpoint.Mergeable(part.Refs, cl.at) {
 		return best, ok
 	}
 	if c := newCandidate(part, cl, sortedRuns(part.Refs, cl.at, u), urgencyFanIn+deep); c.bytes <= p.MaxBytes {

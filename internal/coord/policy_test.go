@@ -107,8 +107,16 @@ func TestPolicyLeavesAlone(t *testing.T) {
 	root := sized(repeat(8, 100)...)
 	part := root.Stages[0].Partitions[0]
 	at := place{stage: 1, hi: checkpoint.HashSpace, table: "t"}
-	if tasks := p.plan(root, 0, 1, []task{{at: at}}); len(tasks) > 0 {
+	under := task{at: at, inputs: []refID{idOf(part.Refs[0], root.Objects), idOf(part.Refs[1], root.Objects)}}
+	if tasks := p.plan(root, 0, 1, []task{under}); len(tasks) > 0 {
 		t.Error("what is being compacted")
+	}
+	for i := range 3 { // now 9 are newer than what is
+		root.Objects = append(root.Objects, &pb.Object{Key: fmt.Sprint("newer", i), Size: 100})
+		part.Refs = append(part.Refs, &pb.Reference{Table: "t", Object: uint32(len(root.Objects) - 1), Length: 100, Hi: checkpoint.HashSpace})
+	}
+	if tasks := p.plan(root, 0, 1, []task{under}); len(tasks) != 1 || len(tasks[0].Compaction.Inputs) != 9 || tasks[0].Compaction.Bottom {
+		t.Errorf("plans %v, want what is newer than what is being compacted", tasks)
 	}
 	if tasks := p.plan(root, 1, 1, nil); len(tasks) > 0 {
 		t.Error("another group's partitions")
@@ -223,7 +231,7 @@ func TestPolicySharesTheState(t *testing.T) {
 	var long, short int
 	var busy []task
 	for _, x := range p.plan(root, 0, 1, nil) {
-		busy = append(busy, task{at: x.at, bytes: x.bytes})
+		busy = append(busy, task{at: x.at, bytes: x.bytes, inputs: inputsOf(x.Compaction, x.Objects)})
 		if quick(x.bytes) {
 			short++
 		} else {
@@ -275,7 +283,7 @@ func TestPolicyBoundsFanIn(t *testing.T) {
 			for i, n := range sizes {
 				runs[i].size = n
 			}
-			from, to, _ := p.choose(runs)
+			from, to, _ := p.choose(runs, true)
 			if to-from == 1 || from == to {
 				continue
 			}

@@ -9,9 +9,9 @@ const (
 	urgencyFanIn  = 2000
 )
 
-// choose returns the runs[from:to] of one bucket to be merged next, to == from when none is due.
-func (p Policy) choose(runs []sortedRun) (from, to, urgency int) {
-	if from, to = p.chooseTier(sizesOf(runs)); to > from {
+// choose returns the runs[from:to] of one bucket to be merged next, to == from when none is due. Whole says that the bucket has no others.
+func (p Policy) choose(runs []sortedRun, whole bool) (from, to, urgency int) {
+	if from, to = p.chooseTier(sizesOf(runs), whole); to > from {
 		urgency = urgencyTier + to - from
 		if len(runs) >= p.FanIn-4 {
 			urgency += urgencyFanIn
@@ -56,12 +56,12 @@ func sizesOf(runs []sortedRun) []int64 {
 
 // chooseTier chooses by sizes, oldest first: everything when what lies above the bottom has reached a third of it, else a run of small ones,
 // else a run of one tier.
-func (p Policy) chooseTier(sizes []int64) (from, to int) {
+func (p Policy) chooseTier(sizes []int64, whole bool) (from, to int) {
 	if len(sizes) < 2 {
 		return 0, 0
 	}
 	above := sum(sizes[1:])
-	if above >= sizes[0]/p.Bottom && (len(sizes) >= p.Level0 || above >= p.SmallBytes) && above+sizes[0] <= p.MaxBytes {
+	if whole && above >= sizes[0]/p.Bottom && (len(sizes) >= p.Level0 || above >= p.SmallBytes) && above+sizes[0] <= p.MaxBytes {
 		return 0, len(sizes)
 	}
 	for level, top := 0, p.level(p.MaxBytes/p.Ratio); level <= top; level++ {

@@ -14,12 +14,21 @@ func (w *Writer) AppendRows(r *Rows, from, to int) error {
 	if w.pending == nil {
 		w.pending = New(w.schema)
 	}
-	each := max(1, r.Bytes()/int64(max(1, r.Len())))
 	for from < to {
-		n := min(w.room(each), to-from)
-		w.pending.AppendRows(r, from, from+n)
+		if w.left == 0 {
+			w.left = w.room(r)
+		}
+		n := min(w.left, to-from)
+		if n == 1 {
+			w.pending.Append(r, from)
+		} else {
+			w.pending.AppendRows(r, from, from+n)
+		}
 		from += n
-		if w.room(each) > 0 {
+		if w.left -= n; w.left > 0 {
+			continue
+		}
+		if w.left = w.room(r); w.left > 0 {
 			continue
 		}
 		if err := w.flush(); err != nil {
@@ -29,16 +38,17 @@ func (w *Writer) AppendRows(r *Rows, from, to int) error {
 	return nil
 }
 
-// room returns how many rows of so many bytes the block in the making takes before it is full, at least one more than none.
-func (w *Writer) room(each int64) int {
+// room returns how many rows like those of r the block in the making takes, or as many of them as are to be added before that is looked at again: 0 when it is full.
+func (w *Writer) room(r *Rows) int {
 	if w.o.BlockRows > 0 {
-		return w.o.BlockRows - w.pending.Len()
+		return max(0, w.o.BlockRows-w.pending.Len())
 	}
 	left := w.blockBytes() - w.pending.Bytes()
 	if left <= 0 {
 		return 0
 	}
-	return min(int((left+each-1)/each), mostBlockRows-w.pending.Len())
+	each := max(1, r.Bytes()/int64(max(1, r.Len())))
+	return max(0, min(int((left+each-1)/each), leastBlockRows, mostBlockRows-w.pending.Len()))
 }
 
 func (w *Writer) blockBytes() int64 { return int64(cmp.Or(w.o.BlockBytes, defaultBlockBytes)) }
@@ -49,6 +59,7 @@ func (w *Writer) flush() error {
 	}
 	err := w.block(w.pending, nil)
 	w.pending.Reset()
+	w.left = 0
 	return err
 }
 
@@ -66,10 +77,10 @@ func (w *Writer) AppendRun(x Run) error {
 			return err
 		}
 	}
-	b := x.block
+	stored, b := x.of.stored, x.of.at
 	b.Offset = int64(len(w.dst) - w.base)
 	b.First, b.Last = bytes.Clone(b.First), bytes.Clone(b.Last)
-	w.dst = append(w.dst, x.stored...)
+	w.dst = append(w.dst, stored...)
 	w.blocks = append(w.blocks, b)
 	w.rows += b.Rows
 	w.addHashes(x.Rows)
@@ -78,7 +89,7 @@ func (w *Writer) AppendRun(x Run) error {
 
 // takes tells whether a run's block may stand in the segment as it is: it is of the segment's columns, of about its size of blocks, and begins where one may.
 func (w *Writer) takes(x Run) bool {
-	if x.stored == nil || w.o.BlockRows > 0 || x.of.keyWidth != w.keyWidth || !same(x.of.schema, w.schema) || (len(w.dst)-w.base)%8 != 0 || len(x.stored)%8 != 0 {
+	if x.of == nil || w.o.BlockRows > 0 || x.of.r.keyWidth != w.keyWidth || !same(x.of.r.schema, w.schema) || (len(w.dst)-w.base)%8 != 0 || len(x.of.stored)%8 != 0 {
 		return false
 	}
 	n := x.Rows.Bytes()

@@ -74,16 +74,14 @@ type Run struct {
 	Rows     *Rows
 	From, To int
 
-	of     *Reader
-	block  BlockInfo
-	stored []byte // of the block that the run is the whole of; nil: it is not a whole one
+	of *Cursor // of which it is a whole block; nil: it is not
 }
 
-// run returns the rows from the current one up to another as a run.
+// runTo returns the rows from the current one up to another as a run.
 func (c *Cursor) runTo(to int) Run {
-	x := Run{Rows: c.rows, From: c.i, To: to, of: c.r}
+	x := Run{Rows: c.rows, From: c.i, To: to}
 	if c.i == 0 && to == c.at.Rows {
-		x.block, x.stored = c.at, c.stored
+		x.of = c
 	}
 	return x
 }

@@ -97,6 +97,7 @@ type Writer struct {
 	hashes   []uint32 // distinct, ascending
 	rows     int
 	pending  *Rows  // of Append
+	left     int    // how many rows are to be added to it before its size is looked at
 	raw      []byte // a buffer of the block in the making
 	body     []byte // its buffers, compressed
 	buffers  [][2]int
