@@ -23,7 +23,8 @@
 //   - A report is folded as a whole or not at all, onto exactly the cut that it was built on.
 //   - Every object that a root names was written under a cut that was not below the floor when it was folded. So an unreferenced pack of an
 //     older term, or of a cut below the floor, can never be named again, and may be deleted at any time, by anybody.
-//   - Clips of references lie within their partition; nothing widens them but a compaction, to the union of those of its inputs.
+//   - Clips of references lie within their partition; nothing widens them but a compaction, whose outputs show
+//     the range of its inputs' clips, each the next part of it.
 //
 // The decisions are pure functions (Fold, Floor, Garbage, Collectable, Validate, FreshRoot, TakeOver); Store, Sweep, Fsck, Inspect and
 // ListJobs do the I/O. The package knows no segment format, talks to no worker, and decides nothing about when to cut or to compact: that is

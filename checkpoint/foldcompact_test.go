@@ -24,6 +24,26 @@ func compaction(root *pb.Root, at ...int) (*pb.Report, *pb.Compaction) {
 	return r, k
 }
 
+// tile makes the outputs of a compaction show the range of its inputs, each the next part of it.
+func tile(k *pb.Compaction) {
+	if len(k.Inputs) == 0 || len(k.Outputs) == 0 {
+		return
+	}
+	lo, hi := k.Inputs[0].Lo, k.Inputs[0].Hi
+	for _, r := range k.Inputs {
+		lo, hi = min(lo, r.Lo), max(hi, r.Hi)
+	}
+	n := uint64(len(k.Outputs))
+	for i, o := range k.Outputs {
+		o.Lo, o.Hi = lo+(hi-lo)*uint64(i)/n, lo+(hi-lo)*uint64(i+1)/n
+	}
+}
+
+// another adds an output to a compaction.
+func another(k *pb.Compaction) {
+	k.Outputs = append(k.Outputs, proto.Clone(k.Outputs[0]).(*pb.Reference))
+}
+
 // inBucket gives the references at the given places, which k compacts, a time bucket that begins at lo. The first one of sampleRoot's table w is from 0 to 100.
 func inBucket(root *pb.Root, k *pb.Compaction, lo int64, at ...int) {
 	for i, n := range at {
@@ -61,7 +81,8 @@ func TestFoldCompaction(t *testing.T) {
 		}, all},
 		{"output out of range", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Outputs[0].Object = 99 }, all},
 		{"input out of range", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Inputs[0].Object = 99 }, all},
-		{"two outputs", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Outputs = append(k.Outputs, k.Outputs[0]) }, all},
+		{"two outputs", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { another(k) },
+			[]string{"t@a+0", "w@a+10", "t@k+0", "t@k+0", "w@b+10", "t@e+0"}},
 		{"clip has changed", []int{2, 4}, func(o *pb.Root, _ *pb.Report, _ *pb.Compaction) { o.Stages[0].Partitions[0].Refs[2].Lo = 7 }, all},
 		{"input's offset differs", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Inputs[0].Offset = 1 }, all},
 		{"of other bounds", []int{2, 4}, func(_ *pb.Root, _ *pb.Report, k *pb.Compaction) { k.Hi-- }, all},
@@ -76,6 +97,17 @@ func TestFoldCompaction(t *testing.T) {
 			inBucket(o, k, 5, 0, 2)
 			o.Stages[0].Partitions[0].Refs[1].Table = "t"
 		}, []string{"t@a+0", "t@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}},
+		{"of buckets of which one holds the other, past none", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			inBucket(o, k, 5, 0, 2)
+			r := o.Stages[0].Partitions[0].Refs[2]
+			r.BucketHi, k.Inputs[1].BucketHi = 15, 15
+		}, []string{"t@k+0", "w@a+10", "w@b+10", "t@c+0", "t@e+0"}},
+		{"of buckets that overlap, and none holds the other", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
+			inBucket(o, k, 5, 0, 2)
+			r := o.Stages[0].Partitions[0].Refs[2]
+			r.BucketHi, k.Inputs[1].BucketHi = 30, 30
+			r.BucketLo, k.Inputs[1].BucketLo = 10, 10
+		}, all},
 		{"past one of a bucket that does not overlap", []int{0, 2}, func(o *pb.Root, _ *pb.Report, k *pb.Compaction) {
 			inBucket(o, k, 110, 0, 2)
 			o.Stages[0].Partitions[0].Refs[1].Table = "t"
@@ -100,6 +132,7 @@ func TestFoldCompaction(t *testing.T) {
 			if c.with != nil {
 				c.with(root, r, k)
 			}
+			tile(k)
 			out := mustFold(t, root, r)
 			wantRefs(t, root, 0, c.want...)
 			wantRefs(t, root, 1, "t@a+0")
@@ -116,7 +149,8 @@ func TestCompactionOutputTakesPlaceAndClip(t *testing.T) {
 	refs := root.Stages[0].Partitions[0].Refs
 	refs[2].Lo, refs[2].Hi = 10, 50
 	refs[4].Lo, refs[4].Hi = 40, 90
-	r, _ := compaction(root, 2, 4)
+	r, k := compaction(root, 2, 4)
+	tile(k)
 	mustFold(t, root, r)
 	got := root.Stages[0].Partitions[0].Refs[2]
 	if got.Table != "t" || got.Lo != 10 || got.Hi != 90 || got.BucketHi != 0 || got.Crc != 3 {
@@ -127,6 +161,7 @@ func TestCompactionOutputTakesPlaceAndClip(t *testing.T) {
 func TestFoldTwoCompactions(t *testing.T) {
 	root := sampleRoot()
 	r, k := compaction(root, 2, 4)
+	tile(k)
 	twice := proto.Clone(k).(*pb.Compaction)
 	w := proto.Clone(k).(*pb.Compaction)
 	w.Inputs = []*pb.Reference{proto.Clone(root.Stages[0].Partitions[0].Refs[1]).(*pb.Reference)}
@@ -135,4 +170,58 @@ func TestFoldTwoCompactions(t *testing.T) {
 	r.Compactions = append(r.Compactions, twice, w)
 	mustFold(t, root, r)
 	wantRefs(t, root, 0, "t@a+0", "t@k+0", "w@b+10", "t@e+0")
+}
+
+// Outputs that do not show exactly what the inputs may show, each the next part of it, take nobody's place.
+func TestOutputsTileTheInputs(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		with func(outs []*pb.Reference)
+		fold bool
+	}{
+		{"as they are", func([]*pb.Reference) {}, true},
+		{"a gap", func(o []*pb.Reference) { o[1].Lo++ }, false},
+		{"an overlap", func(o []*pb.Reference) { o[1].Lo-- }, false},
+		{"out of order", func(o []*pb.Reference) { o[0].Lo, o[0].Hi, o[1].Lo, o[1].Hi = o[1].Lo, o[1].Hi, o[0].Lo, o[0].Hi }, false},
+		{"begins later", func(o []*pb.Reference) { o[0].Lo++ }, false},
+		{"begins before", func(o []*pb.Reference) { o[0].Lo-- }, false},
+		{"ends before", func(o []*pb.Reference) { o[2].Hi-- }, false},
+		{"ends later", func(o []*pb.Reference) { o[2].Hi++ }, false},
+		{"an empty one", func(o []*pb.Reference) { o[0].Hi, o[1].Lo = o[0].Lo, o[0].Lo }, false},
+		{"one outside of its object", func(o []*pb.Reference) { o[1].Length = 10 }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := sampleRoot()
+			refs := root.Stages[0].Partitions[0].Refs
+			refs[2].Lo, refs[2].Hi, refs[4].Lo, refs[4].Hi = 10, 50, 40, 90
+			r, k := compaction(root, 2, 4)
+			another(k)
+			another(k)
+			tile(k)
+			c.with(k.Outputs)
+			out := mustFold(t, root, r)
+			want := []string{"t@a+0", "w@a+10", "t@k+0", "t@k+0", "t@k+0", "w@b+10", "t@e+0"}
+			if !c.fold {
+				want = []string{"t@a+0", "w@a+10", "t@b+0", "w@b+10", "t@c+0", "t@e+0"}
+			}
+			wantRefs(t, root, 0, want...)
+			if dropped := len(out.Dropped) == 1; dropped == c.fold {
+				t.Errorf("dropped %q", out.Dropped)
+			}
+		})
+	}
+}
+
+// What comes of references of several buckets stands in the widest.
+func TestCompactionOfBucketsTakesTheWidest(t *testing.T) {
+	root := sampleRoot()
+	r, k := compaction(root, 0, 2)
+	inBucket(root, k, 40, 0, 2)
+	wide := root.Stages[0].Partitions[0].Refs[2]
+	wide.BucketLo, wide.BucketHi, k.Inputs[1].BucketLo, k.Inputs[1].BucketHi = 0, 80, 0, 80
+	tile(k)
+	mustFold(t, root, r)
+	if got := root.Stages[0].Partitions[0].Refs[0]; got.BucketLo != 0 || got.BucketHi != 80 || got.Crc != 3 {
+		t.Errorf("output %v, want bucket [0,80)", got)
+	}
 }

@@ -18,8 +18,8 @@ var endOfTime = Interval{sabot.MaxMicros - 1, sabot.MaxMicros}
 // farthest bounds the times that intervals are aligned for; what lies beyond shares one bucket on each side.
 const farthest = sabot.Micros(1) << 60
 
-// bucketOf returns the interval for a time: the live one that contains it, or a new one, whose width is the smallest power-of-two multiple of
-// base that is at least a quarter of t's distance from the reference, aligned, and halved until it overlaps no live interval. Live intervals are
+// bucketOf returns the interval for a time: the live one that contains it, or a new one, whose width is the largest power-of-two multiple of
+// base that is at most a quarter of t's distance from the reference, or the base, aligned, and halved until it overlaps no live interval. Live intervals are
 // of this function's making for the same base; then one of the base's own width always fits.
 func bucketOf(t, reference sabot.Micros, base int64, live []Interval) Interval {
 	for _, l := range live {
@@ -37,7 +37,7 @@ func bucketOf(t, reference sabot.Micros, base int64, live []Interval) Interval {
 	}
 	distance := int64(max(0, t-max(reference, -farthest)))
 	width := base
-	for width < distance/4 && width < int64(farthest)/4 {
+	for width <= distance/8 && width < int64(farthest)/4 {
 		width *= 2
 	}
 	for {

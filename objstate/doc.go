@@ -5,10 +5,17 @@
 // A Table is a hash index from key to slot and typed columns by slot. An aggregate over a batch is one probe per row and then a loop over
 // slices. A lane's Store knows all of its tables, and what else keeps state (timers), as Parts.
 //
+// What a row costs is the lines of memory that are read for it, so an Index is laid out by them:
+//
+//	entry     lower half of the hash | slot + 1; in pages that divide when they are half full
+//	cell      a slot's key, up to 15 or 31 bytes, zeros, length; or where an arena has it; in blocks
+//
+// and a batch is looked up in stages, each of which reads one kind for many rows.
+//
 // # Segments
 //
 // At a barrier Store.Freeze copies what has changed since the last one out of the parts; Frozen.Encode, off the lane, sorts it and encodes a
-// segment for each (table, time bucket). A row's key is
+// segment for each (table, time bucket), and gives the memory of the copy back for the next barrier. A row's key is
 //
 //	hash32 of the stream's key, big-endian | the stream's key, package rowkey | the table's suffix
 //

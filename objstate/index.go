@@ -14,6 +14,8 @@ type Index struct {
 	keys slotKeys
 	live int
 	free []uint32
+
+	warmed entry // what warm has read, which is of no use
 }
 
 // NoSlot is no slot.
@@ -30,6 +32,11 @@ func (x *Index) InUse(slot uint32) bool { return x.keys.inUse(slot) }
 
 // Key returns the key of a slot in use; it is valid until the slot is deleted, and must not be changed.
 func (x *Index) Key(slot uint32) []byte { return x.keys.key(slot) }
+
+// Is tells whether a slot, any or NoSlot, has the key.
+func (x *Index) Is(slot uint32, key []byte) bool {
+	return int64(slot) < int64(x.keys.n) && x.keys.is(slot, key)
+}
 
 // Hash returns the hash of a slot in use.
 func (x *Index) Hash(slot uint32) uint64 { return x.keys.hash(slot) }
@@ -90,6 +97,9 @@ func (x *Index) Upsert(hash uint64, key []byte) (slot uint32, fresh bool) {
 // stage is how many rows of a batch are looked for at a time: few enough for what was read for them to stay in the nearest cache.
 const stage = 128
 
+// fewRows is up to how many rows are not worth a stage.
+const fewRows = 16
+
 // staged is what is read for the rows of a stage.
 type staged struct {
 	entries [stage]entry  // the first of each row's probe
@@ -99,23 +109,32 @@ type staged struct {
 // UpsertBatch sets dst to the slots of the given rows' keys, and calls fresh for new ones. It reads first the entries and then the cells of many rows, in
 // loops that do nothing else: a processor has many such reads on their way at a time, where Upsert waits for one after the other.
 func (x *Index) UpsertBatch(hashes []uint64, keys rowkey.Column, rows []int32, dst []uint32, fresh func(slot uint32)) {
+	if len(rows) <= fewRows {
+		for k, r := range rows {
+			dst[k] = x.upsert(hashes[r], keys.At(int(r)), fresh)
+		}
+		return
+	}
 	var s staged
 	for len(rows) > 0 {
 		n := min(stage, len(rows))
 		x.guess(&s, hashes, rows[:n], dst[:n])
 		for k, r := range rows[:n] {
 			key := keys.At(int(r))
-			if slot := dst[k]; slot != NoSlot && x.keys.holds(s.ends[k], slot, key) {
-				continue
+			if slot := dst[k]; slot == NoSlot || !x.keys.holds(s.ends[k], slot, key) {
+				dst[k] = x.upsert(hashes[r], key, fresh)
 			}
-			slot, isNew := x.Upsert(hashes[r], key)
-			if isNew {
-				fresh(slot)
-			}
-			dst[k] = slot
 		}
 		rows, dst = rows[n:], dst[n:]
 	}
+}
+
+func (x *Index) upsert(hash uint64, key []byte, fresh func(slot uint32)) uint32 {
+	slot, isNew := x.Upsert(hash, key)
+	if isNew {
+		fresh(slot)
+	}
+	return slot
 }
 
 // guess sets dst to the slots that the rows' keys have if no other key has the lower half of their hashes, NoSlot where there is none, and reads the ends of their
@@ -141,6 +160,17 @@ func (x *Index) guess(s *staged, hashes []uint64, rows []int32, dst []uint32) {
 		dst[k] = e.slot() // NoSlot of none
 	}
 	x.keys.read(&s.ends, dst)
+}
+
+// warm reads the entries of slots that are about to be deleted, many on their way at a time.
+func (x *Index) warm(slots []uint32) {
+	sum := entry(0)
+	for _, slot := range slots {
+		h := x.keys.hash(slot)
+		p := x.page(h).entries
+		sum |= p[h&uint64(len(p)-1)]
+	}
+	x.warmed = sum // or the compiler would leave the reads out
 }
 
 // Delete removes a slot in use; it will be given out again.

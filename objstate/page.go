@@ -1,9 +1,10 @@
 package objstate
 
-// page is a part of an index. Pages of up to 1<<pageBits entries double; one that has them divides, by one more bit of the hash, so that an index grows
-// by little at a time, however large it is.
+// page is a part of an index. At most half of its entries are in use, of few ones a quarter: there a probe of more than one place costs more than memory.
+// Pages of up to 1<<pageBits entries double; one that has them divides, by one more bit of the hash, so that an index grows by little at a time, however
+// large it is.
 type page struct {
-	entries []entry // a power of two, at most half of them in use
+	entries []entry // a power of two
 	live    int
 	depth   int // how many bits of the hash, above the first pageBits, are alike in all its keys
 }
@@ -12,8 +13,9 @@ type page struct {
 type entry uint64
 
 const (
-	firstEntries = 16
-	pageBits     = 16
+	firstEntries  = 16
+	sparseEntries = 1 << 12
+	pageBits      = 16
 	// deepest is how often pages divide. Then they double after all.
 	deepest = 13
 )
@@ -27,7 +29,13 @@ func (e entry) slot() uint32 { return uint32(e) - 1 }
 func newPage(entries, depth int) *page { return &page{entries: make([]entry, entries), depth: depth} }
 
 // full tells whether there is no room for one more.
-func (p *page) full() bool { return 2*(p.live+1) > len(p.entries) }
+func (p *page) full() bool {
+	room := len(p.entries) / 2
+	if len(p.entries) <= sparseEntries {
+		room /= 2
+	}
+	return p.live >= room
+}
 
 // first tells whether place i of a directory is the first that has the page.
 func (p *page) first(i int) bool { return i < 1<<p.depth }

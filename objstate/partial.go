@@ -96,9 +96,18 @@ func (t *Table) Evict(n int, drop func(slot uint32)) (evicted int) {
 	if !t.partial {
 		return 0
 	}
-	slots := uint32(t.Slots())
-	for left := 2 * slots; left > 0 && evicted < n; left-- {
+	var found [stage]uint32
+	slots, k := uint32(t.Slots()), 0
+	flush := func() {
+		t.warm(found[:k])
+		for _, slot := range found[:k] {
+			drop(slot)
+		}
+		evicted, k = evicted+k, 0
+	}
+	for left := 2 * slots; left > 0 && evicted+k < n; left-- {
 		if t.hand++; t.hand >= slots {
+			flush() // before any of them is met again
 			t.hand = 0
 		}
 		slot := t.hand
@@ -107,10 +116,12 @@ func (t *Table) Evict(n int, drop func(slot uint32)) (evicted int) {
 		case f&flagUsed != 0:
 			t.flags[slot] = f &^ flagUsed
 		default:
-			drop(slot)
-			evicted++
+			if found[k], k = slot, k+1; k == stage {
+				flush()
+			}
 		}
 	}
+	flush()
 	return evicted
 }
 

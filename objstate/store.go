@@ -72,6 +72,7 @@ type Spec struct {
 	Before func(w sabot.Micros) (dead sabot.Micros) // buckets that end at or before are dead; nil: none are
 	Time   func(suffix []byte) (t sabot.Micros)     // of a row, when there are buckets
 	Single bool                                     // a key has one row, without a suffix, and the table one bucket: the newest row says everything
+	TTLs   []TTL                                    // of its columns: compaction drops rows of which nothing lives
 }
 
 // Store is the state of one lane. The lane's goroutine uses it.

@@ -7,12 +7,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/sabot-stream/sabot"
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate"
+	"github.com/sabot-stream/sabot/objstate/segment"
 )
 
 // disk is the committed state of a lane: its segments, the references of its partitions, and its watermark.
@@ -28,6 +30,7 @@ type disk struct {
 	cut     uint64 // last one frozen
 	done    uint64 // last one committed
 
+	clock   func() time.Time // of processing time; nil: nothing goes by it
 	memory  *objstate.Memory // nil: without bounds
 	bounded bool             // there was a bound at some time
 	others  int64            // bytes that other lanes take of it
@@ -146,7 +149,21 @@ func (d *disk) compact(r *rand.Rand) {
 		clip = rowkey.Range{Lo: min(clip.Lo, refs[i].Clip.Lo), Hi: max(clip.Hi, refs[i].Clip.Hi)}
 	}
 	bottom := !overlaps(refs[:run[0]], in[0], clip)
-	seg, info, err := objstate.Compact(d.fetch, in, bottom)
+	m := objstate.Merging{Inputs: in, Bottom: bottom, Passed: objstate.Passed{Event: d.low, Wall: sabot.NoTime}}
+	if d.clock != nil {
+		m.Passed.Wall = sabot.MicrosOf(d.clock())
+	}
+	for _, spec := range d.now.Specs() {
+		if spec.Name == table {
+			m.TTLs = spec.TTLs
+		}
+	}
+	var seg []byte
+	var info segment.Info
+	err := objstate.CompactTo(d.fetch, m, func(b []byte, o objstate.Output) error {
+		seg, info = b, o.Info
+		return nil
+	})
 	if err != nil {
 		d.t.Fatal(err)
 	}

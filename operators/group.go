@@ -66,14 +66,10 @@ func (g *groups) end(sel []int32) {
 func (p *process) byKey(b *batch.Batch, out Collector) error {
 	g := &p.groups
 	g.begin()
-	if err := each(b, func(i int32) error {
-		g.add(p.upsert(b.Hashes[i], b.Keys.At(int(i))))
-		return nil
-	}); err != nil {
-		return err
+	for _, slot := range p.slotsOf(b) {
+		g.add(slot)
 	}
 	g.end(b.Sel)
-	p.fill()
 	unread := func(row int32, reason error) { g.unread = append(g.unread, unreadRow{row, reason}) }
 	start := int32(0)
 	for k, slot := range g.slots {

@@ -41,22 +41,30 @@ func (h host) Value(d sabot.StateDecl) any {
 	if d.TTL > 0 {
 		ttl.col = len(p.schema)
 		p.add(arrow.Field{Name: d.Name + "." + ttl.column(), Type: int64Type})
+		p.expires = append(p.expires, ttl.of(d.Name, d.Name+"."+ttl.column()))
 	}
 	base := valueCell{p: p, col: col, ttl: ttl}
 	switch d.Value.ID() {
 	case arrow.FLOAT64:
-		return watch(p, &cell[float64]{valueCell: base, values: func() []float64 { return p.keys.Cols[col].Floats }})
+		return newCell(base, func(c *objstate.Column) *[]float64 { return &c.Floats })
 	case arrow.BOOL:
-		return watch(p, &cell[bool]{valueCell: base, values: func() []bool { return p.keys.Cols[col].Bools }})
+		return newCell(base, func(c *objstate.Column) *[]bool { return &c.Bools })
 	case arrow.STRING:
-		return watch(p, &cell[string]{valueCell: base, values: func() []string { return p.keys.Cols[col].Texts }})
+		return newCell(base, func(c *objstate.Column) *[]string { return &c.Texts })
 	case arrow.BINARY:
-		return bytesCell{watch(p, &cell[string]{valueCell: base, values: func() []string { return p.keys.Cols[col].Texts }})}
+		return bytesCell{newCell(base, func(c *objstate.Column) *[]string { return &c.Texts })}
 	}
-	return watch(p, &cell[int64]{valueCell: base, values: func() []int64 { return p.keys.Cols[col].Ints }})
+	return newCell(base, func(c *objstate.Column) *[]int64 { return &c.Ints })
 }
 
-func watch[T any](p *process, c *cell[T]) *cell[T] {
+// newCell returns a cell of a column, which it finds once the key table has all its columns.
+func newCell[T any](base valueCell, of func(*objstate.Column) *[]T) *cell[T] {
+	c := &cell[T]{valueCell: base}
+	p := base.p
+	p.bind = append(p.bind, func() {
+		column := &p.keys.Cols[c.col]
+		c.values, c.valid = of(column), &column.Valid
+	})
 	if c.ttl.col >= 0 {
 		p.watch(c.ttl, c)
 	}
@@ -106,7 +114,8 @@ type valueCell struct {
 // cell is a Value handle: the current key's slot of a column.
 type cell[T any] struct {
 	valueCell
-	values func() []T // the column, whose memory moves as it grows
+	values *[]T // of the column, whose memory moves as it grows
+	valid  *[]bool
 	log    []cellChange[T]
 	cursor int // of sweeping
 }
@@ -118,7 +127,7 @@ type cellChange[T any] struct {
 	had   bool
 }
 
-func (c *cell[T]) has(slot uint32) bool { return c.p.keys.Cols[c.col].Valid[slot] }
+func (c *cell[T]) has(slot uint32) bool { return (*c.valid)[slot] }
 
 func (c *cell[T]) used(slot uint32) int64 {
 	if c.ttl.col < 0 {
@@ -145,7 +154,7 @@ func (c *cell[T]) Get() (v T, ok bool) {
 			c.p.keys.Touch(slot)
 		}
 	}
-	return c.values()[slot], true
+	return (*c.values)[slot], true
 }
 
 // Put implements sabot.ValueCell.
@@ -168,9 +177,9 @@ func (c *cell[T]) Clear() {
 func (c *cell[T]) set(slot uint32, v T, used int64) {
 	if !c.has(slot) {
 		c.p.holds[slot]++
-		c.p.keys.Cols[c.col].Valid[slot] = true
+		(*c.valid)[slot] = true
 	}
-	c.values()[slot] = v
+	(*c.values)[slot] = v
 	if c.ttl.col >= 0 {
 		c.p.keys.Cols[c.ttl.col].Ints[slot] = used
 	}
@@ -185,12 +194,16 @@ func (c *cell[T]) clear(slot uint32) {
 	}
 }
 
-// note keeps a slot's value as it was, for undo.
+// note keeps a slot's value as it was before the call, for undo.
 func (c *cell[T]) note(slot uint32) {
-	if len(c.log) == 0 {
+	n := len(c.log)
+	if n > 0 && c.log[n-1].slot == slot {
+		return
+	}
+	if n == 0 {
 		c.p.logs = append(c.p.logs, c)
 	}
-	c.log = append(c.log, cellChange[T]{slot, c.values()[slot], c.used(slot), c.has(slot)})
+	c.log = append(c.log, cellChange[T]{slot, (*c.values)[slot], c.used(slot), c.has(slot)})
 }
 
 func (c *cell[T]) undo() {

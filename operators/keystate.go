@@ -42,47 +42,31 @@ func (p *process) ready() {
 	p.store.Manage(p)
 }
 
-// slotsOf returns what tells the slots of a batch's rows. When keys may be missing it looks them up first, all together.
-func (p *process) slotsOf(b *batch.Batch) func(i int32) uint32 {
-	if !p.keys.Partial() {
-		return func(i int32) uint32 { return p.upsert(b.Hashes[i], b.Keys.At(int(i))) }
+// slotsOf returns the slots of the keys of a batch's rows, in their order, until the next batch. What is not in memory of them is read first, all together.
+func (p *process) slotsOf(b *batch.Batch) []uint32 {
+	rows := b.Sel
+	if rows == nil {
+		for i := len(p.ordinals); i < b.N; i++ {
+			p.ordinals = append(p.ordinals, int32(i))
+		}
+		rows = p.ordinals[:b.N]
 	}
-	p.slots = p.slots[:0]
-	_ = each(b, func(i int32) error { // it fails as the function does
-		p.slots = append(p.slots, p.upsert(b.Hashes[i], b.Keys.At(int(i))))
-		return nil
-	})
+	p.slots = slices.Grow(p.slots[:0], len(rows))[:len(rows)]
+	p.keys.UpsertBatch(b.Hashes, b.Keys, rows, p.slots)
+	if n := p.keys.Slots(); n > len(p.holds) {
+		p.holds = append(p.holds, make([]uint32, n-len(p.holds))...)
+	}
 	p.fill()
-	n := 0
-	return func(int32) uint32 { // in the order of each
-		n++
-		return p.slots[n-1]
-	}
-}
-
-// upsert returns the slot of a key.
-func (p *process) upsert(hash uint64, key []byte) uint32 {
-	slot, fresh := p.keys.Upsert(hash, key)
-	if fresh {
-		p.hold(slot)
-	}
-	return slot
+	return p.slots
 }
 
 // reserve returns the slot of a key, whose state need not be in memory.
 func (p *process) reserve(hash uint64, key []byte) uint32 {
-	slot, fresh := p.keys.Reserve(hash, key)
-	if fresh {
-		p.hold(slot)
-	}
-	return slot
-}
-
-func (p *process) hold(slot uint32) {
+	slot, _ := p.keys.Reserve(hash, key)
 	for int(slot) >= len(p.holds) {
 		p.holds = append(p.holds, 0)
 	}
-	p.holds[slot] = 0
+	return slot
 }
 
 // fill reads what is stored of the keys that are missing.

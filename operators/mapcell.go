@@ -24,6 +24,7 @@ type entries struct {
 	next    []link // by entry
 	prev    []link // by entry
 	count   []int32
+	last    uint32 // entry that was looked for last, if it still has that key
 	cursor  int
 }
 
@@ -33,17 +34,18 @@ type link uint32
 // Map implements sabot.Host.
 func (h host) Map(d sabot.StateDecl) any {
 	p := h.p
-	e := &entries{p: p, intKeys: d.Key.ID() == arrow.INT64, own: make([]byte, 4, 64), ttl: p.ttlOf(d)}
-	schema := segment.Schema{{Name: "value", Type: d.Value}}
+	e := &entries{p: p, intKeys: d.Key.ID() == arrow.INT64, own: make([]byte, 4, 64), last: objstate.NoSlot, ttl: p.ttlOf(d)}
+	spec := objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: segment.Schema{{Name: "value", Type: d.Value}}}
 	if d.TTL > 0 {
 		e.ttl.col = 1
-		schema = append(schema, arrow.Field{Name: e.ttl.column(), Type: int64Type})
+		spec.TTLs = []objstate.TTL{e.ttl.of("value", e.ttl.column())}
+		spec.Schema = append(spec.Schema, arrow.Field{Name: e.ttl.column(), Type: int64Type})
 		p.watch(e.ttl, e)
 	}
-	e.t = objstate.NewTable(schema)
+	e.t = objstate.NewTable(spec.Schema)
 	e.t.Expand = e.expand
 	p.maps = append(p.maps, e)
-	p.parts = append(p.parts, p.store.Add(objstate.Spec{Name: p.cfg.Name + "." + d.Name, Schema: schema}, e))
+	p.parts = append(p.parts, p.store.Add(spec, e))
 	if e.intKeys {
 		return mapOf(e, d.Value, ownInt, func(own []byte) int64 { return int64(binary.LittleEndian.Uint64(own)) })
 	}
@@ -55,15 +57,15 @@ func mapOf[K any](e *entries, t arrow.DataType, own func([]byte, K) []byte, key 
 	col := &e.t.Cols[0]
 	switch t.ID() {
 	case arrow.FLOAT64:
-		return &mapCell[K, float64]{e: e, own: own, key: key, values: func() []float64 { return col.Floats }}
+		return &mapCell[K, float64]{e: e, own: own, key: key, values: &col.Floats}
 	case arrow.BOOL:
-		return &mapCell[K, bool]{e: e, own: own, key: key, values: func() []bool { return col.Bools }}
+		return &mapCell[K, bool]{e: e, own: own, key: key, values: &col.Bools}
 	case arrow.STRING:
-		return &mapCell[K, string]{e: e, own: own, key: key, values: func() []string { return col.Texts }}
+		return &mapCell[K, string]{e: e, own: own, key: key, values: &col.Texts}
 	case arrow.BINARY:
-		return bytesMap[K]{&mapCell[K, string]{e: e, own: own, key: key, values: func() []string { return col.Texts }}}
+		return bytesMap[K]{&mapCell[K, string]{e: e, own: own, key: key, values: &col.Texts}}
 	}
-	return &mapCell[K, int64]{e: e, own: own, key: key, values: func() []int64 { return col.Ints }}
+	return &mapCell[K, int64]{e: e, own: own, key: key, values: &col.Ints}
 }
 
 func ownInt(dst []byte, k int64) []byte   { return binary.LittleEndian.AppendUint64(dst, uint64(k)) }
@@ -144,9 +146,17 @@ func appendText(dst, field []byte) []byte {
 	return dst
 }
 
+// lookup returns the entry of an own key, NoSlot when there is none. It is often the one of the last lookup: what is read is written next.
+func (e *entries) lookup(own []byte) uint32 {
+	if !e.t.Is(e.last, own) {
+		e.last = e.t.Lookup(e.hash(own), own)
+	}
+	return e.last
+}
+
 // find returns the entry of an own key of the current slot, NoSlot when there is none, or none that lives.
 func (e *entries) find(own []byte) uint32 {
-	entry := e.t.Lookup(e.hash(own), own)
+	entry := e.lookup(own)
 	if entry != objstate.NoSlot && e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.ttl.now(e.p)) {
 		return objstate.NoSlot
 	}
@@ -238,7 +248,7 @@ type mapCell[K, V any] struct {
 	e      *entries
 	own    func(dst []byte, k K) []byte
 	key    func(own []byte) K
-	values func() []V
+	values *[]V // of the column, whose memory moves as it grows
 	log    []mapChange[V]
 }
 
@@ -272,21 +282,21 @@ func (c *mapCell[K, V]) Get(k K) (v V, ok bool) {
 			c.e.touch(entry, c.e.p.slot)
 		}
 	}
-	return c.values()[entry], true
+	return (*c.values)[entry], true
 }
 
 // Put implements sabot.MapCell.
 func (c *mapCell[K, V]) Put(k K, v V) {
 	own := c.ownKey(k)
-	entry := c.e.t.Lookup(c.e.hash(own), own)
+	entry := c.e.lookup(own)
 	c.note(own, entry)
-	c.set(own, v, c.e.stamp(entry))
+	c.set(own, entry, v, c.e.stamp(entry))
 }
 
 // Remove implements sabot.MapCell.
 func (c *mapCell[K, V]) Remove(k K) {
 	own := c.ownKey(k)
-	if entry := c.e.t.Lookup(c.e.hash(own), own); entry != objstate.NoSlot {
+	if entry := c.e.lookup(own); entry != objstate.NoSlot {
 		c.note(own, entry)
 		c.e.remove(entry, slotOf(own))
 	}
@@ -305,14 +315,16 @@ func (c *mapCell[K, V]) Clear() {
 	}
 }
 
-func (c *mapCell[K, V]) set(own []byte, v V, used int64) {
-	entry, fresh := c.e.t.Upsert(c.e.hash(own), own)
+// set sets the entry of an own key, NoSlot: there is none yet.
+func (c *mapCell[K, V]) set(own []byte, entry uint32, v V, used int64) {
 	slot := slotOf(own)
-	if fresh {
+	if entry == objstate.NoSlot {
+		entry, _ = c.e.t.Upsert(c.e.hash(own), own)
+		c.e.last = entry
 		c.e.link(entry, slot)
 		c.e.p.holds[slot]++
 	}
-	c.values()[entry] = v
+	(*c.values)[entry] = v
 	if c.e.ttl.col >= 0 {
 		c.e.t.Cols[1].Ints[entry] = used
 	}
@@ -346,7 +358,7 @@ func (c *mapCell[K, V]) All(yield func(K, V) bool) {
 		if e.ttl.col >= 0 && e.ttl.expired(e.t.Cols[1].Ints[entry], e.ttl.now(e.p)) {
 			continue
 		}
-		if !yield(c.key(e.t.Key(entry)[4:]), c.values()[entry]) {
+		if !yield(c.key(e.t.Key(entry)[4:]), (*c.values)[entry]) {
 			return
 		}
 	}
@@ -366,7 +378,7 @@ func (c *mapCell[K, V]) note(own []byte, entry uint32) {
 	l := &c.log[n]
 	l.own, l.had = append(l.own[:0], own...), entry != objstate.NoSlot
 	if l.had {
-		l.value = c.values()[entry]
+		l.value = (*c.values)[entry]
 		if c.e.ttl.col >= 0 {
 			l.used = c.e.t.Cols[1].Ints[entry]
 		}
@@ -376,11 +388,10 @@ func (c *mapCell[K, V]) note(own []byte, entry uint32) {
 func (c *mapCell[K, V]) undo() {
 	for i := len(c.log) - 1; i >= 0; i-- {
 		l := c.log[i]
+		entry := c.e.lookup(l.own)
 		if l.had {
-			c.set(l.own, l.value, l.used)
-			continue
-		}
-		if entry := c.e.t.Lookup(c.e.hash(l.own), l.own); entry != objstate.NoSlot {
+			c.set(l.own, entry, l.value, l.used)
+		} else if entry != objstate.NoSlot {
 			c.e.remove(entry, slotOf(l.own))
 		}
 	}

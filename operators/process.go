@@ -23,32 +23,36 @@ type ProcessConfig struct {
 // process runs a process function. Its keys have one table; Value handles are columns there, Map entries and timers refer to a key by its slot.
 // A key whose last value, entry and timer is gone gives its slot back.
 type process struct {
-	cfg     ProcessConfig
-	store   *objstate.Store
-	handler sabot.RowHandler
-	keys    *objstate.Table
-	holds   []uint32 // by slot: values, map entries and timers
-	schema  segment.Schema
-	maps    []*entries
-	parts   []objstate.Handle // of values and maps, which are in memory for a key together or not at all
-	isReady bool
-	slots   []uint32 // of the rows of a batch
-	vacated []uint32 // of keys that hold nothing, and are in memory all the same; a slot may come more than once
-	settled uint64   // cut up to which they have been looked at
-	emptied []uint32 // of keys whose last timer was found to be cancelled: they may go once no call needs them
-	wants   []objstate.Want
-	event   *timerState
-	proc    *timerState
-	fire    []func(time.Time) error // by timer id
-	ttls    []sweeper
-	low     sabot.Micros
-	swept   sabot.Micros // watermark by which what has expired is gone, whether or not it is still in memory
-	past    bool         // a call has set a timer of event time that is due already
-	groups  groups
+	cfg      ProcessConfig
+	store    *objstate.Store
+	handler  sabot.RowHandler
+	keys     *objstate.Table
+	holds    []uint32 // by slot: values, map entries and timers; 0 where there is no key
+	schema   segment.Schema
+	bind     []func() // of the cells of values, to their columns
+	maps     []*entries
+	parts    []objstate.Handle // of values and maps, which are in memory for a key together or not at all
+	isReady  bool
+	slots    []uint32 // of the rows of a batch
+	batch    bool     // a batch is at hand: rows to come have slots already
+	vacated  []uint32 // of keys that hold nothing, and are in memory all the same; a slot may come more than once
+	settled  uint64   // cut up to which they have been looked at
+	emptied  []uint32 // of keys that hold nothing any more: they may go once no call needs them
+	ordinals []int32  // 0, 1, 2 and so on
+	wants    []objstate.Want
+	event    *timerState
+	proc     *timerState
+	fire     []func(time.Time) error // by timer id
+	ttls     []sweeper
+	low      sabot.Micros
+	swept    sabot.Micros // watermark by which what has expired is gone, whether or not it is still in memory
+	past     bool         // a call has set a timer of event time that is due already
+	groups   groups
 
 	// State whose TTL is by processing time, and the time as it was when the lane last came here.
 	walled   bool
 	wallTTLs []sweeper
+	expires  []objstate.TTL // of the values
 	wall     sabot.Micros
 
 	// The call at hand.
@@ -98,8 +102,11 @@ func NewProcess(cfg ProcessConfig, fn sabot.ProcessFunc, store *objstate.Store) 
 	if p.handler, err = fn.Open(cfg.In, names, host{p}); err != nil {
 		return nil, err
 	}
+	for _, bind := range p.bind {
+		bind()
+	}
 	if len(p.schema) > 0 {
-		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true}, (*keyState)(p)))
+		p.parts = append(p.parts, store.Add(objstate.Spec{Name: cfg.Name, Schema: nullable(p.schema), Single: true, TTLs: p.expires}, (*keyState)(p)))
 	}
 	return p, nil
 }
@@ -115,8 +122,9 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 	if p.handler.ByKey() {
 		rows = p.byKey
 	}
+	p.batch = true
 	err := rows(b, out)
-	p.slot = objstate.NoSlot
+	p.batch, p.slot = false, objstate.NoSlot
 	if err != nil {
 		return err
 	}
@@ -127,26 +135,32 @@ func (p *process) Batch(b *batch.Batch, out Collector) error {
 
 // byRow calls the handler for each row.
 func (p *process) byRow(b *batch.Batch, out Collector) error {
-	slot := p.slotsOf(b)
-	return each(b, func(i int32) error {
-		p.begin(slot(i))
-		p.row = int(i)
+	for k, slot := range p.slotsOf(b) {
+		i := k
+		if b.Sel != nil {
+			i = int(b.Sel[k])
+		}
+		p.begin(slot)
+		p.row = i
 		p.now = sabot.NoTime
 		if b.Times != nil {
 			p.now = sabot.Micros(b.Times[i])
 		}
 		p.age = max(p.now, p.swept)
-		if err := p.handler.Row(int(i)); err != nil {
+		if err := p.handler.Row(i); err != nil {
 			p.rollback()
-			if err := out.Dead(b, int(i), err.Error()); err != nil {
+			if err := out.Dead(b, i, err.Error()); err != nil {
 				return err
 			}
 		}
 		if err := p.end(out); err != nil {
 			return err
 		}
-		return p.overdue(out)
-	})
+		if err := p.overdue(out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *process) begin(slot uint32) {
@@ -155,7 +169,7 @@ func (p *process) begin(slot uint32) {
 	}
 }
 
-// end ends a call: its changes stay, what it emitted gets its time and key, and a key that holds nothing goes.
+// end ends a call: its changes stay, what it emitted gets its time and key, and a key that holds nothing goes, if at the end of the batch.
 func (p *process) end(out Collector) error {
 	for _, l := range p.logs {
 		l.forget()
@@ -168,7 +182,11 @@ func (p *process) end(out Collector) error {
 		p.outKeys.Offsets = append(p.outKeys.Offsets, int32(len(p.outKeys.Bytes)))
 	}
 	if p.holds[p.slot] == 0 {
-		p.vacate(p.slot)
+		if p.batch {
+			p.emptied = append(p.emptied, p.slot)
+		} else {
+			p.vacate(p.slot)
+		}
 	}
 	if p.emitted >= emitRows {
 		return p.flush(out)

@@ -184,3 +184,47 @@ func TestListWhileGoneThrough(t *testing.T) {
 		}
 	}
 }
+
+// A timer that is set again before its cancelled forebear is read back is set, whatever the order of rows in the segments, and whether or not a cut has it.
+func TestTimerSetAgainBeforeItIsReadBack(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		f := newFeed(t, arrow.NewSchema([]arrow.Field{{Name: "key", Type: int64Type}, {Name: "set", Type: arrow.FixedWidthTypes.Boolean}}, nil), 0)
+		d := newDisk(t, f.keyFields())
+		type row struct{ Set bool }
+		fn := processFuncOf(func(p *sabot.Proc[int64, row, scriptOut]) {
+			timer := p.Timer("timer", sabot.ByEventTime, func(at time.Time) error {
+				p.Emit(scriptOut{fmt.Sprint(p.Key()), fmt.Sprint(sabot.MicrosOf(at))})
+				return nil
+			})
+			p.OnRow(func(r row) error {
+				if at := sabot.Micros(100).Time(); r.Set {
+					timer.Set(at)
+				} else {
+					timer.Cancel(at)
+				}
+				return nil
+			})
+		})
+		out := &recorder{t: t}
+		op := newProcessOp(t, fn, f, d)
+		give := func(set bool) {
+			t.Helper()
+			if err := op.Batch(f.batch([]plainRow{{10, []any{int64(7), set}}}, nil), out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, set := range []bool{true, false} {
+			give(set)
+			d.freeze(sabot.NoTime)()
+		}
+		op = newProcessOp(t, fn, f, d)
+		give(true)
+		if cut {
+			d.freeze(sabot.NoTime)
+		}
+		if err := op.Watermark(200, out); err != nil {
+			t.Fatal(err)
+		}
+		same(t, fmt.Sprintf("in a cut: %t: what has fired", cut), lines(out.rows, false), []string{"100 [7 100]"})
+	}
+}

@@ -35,6 +35,7 @@ func newTimedProcessOp(t testing.TB, fn sabot.ProcessFunc, f *feed, d *disk, now
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.clock = now
 	op, err := NewProcess(ProcessConfig{Name: "p", In: f.schema, Out: out, KeyFields: f.keyFields(), Now: now}, fn, d.resume())
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,9 @@ type timerState struct {
 	p      *process
 	handle objstate.Handle
 	set    *timers.Set
-	stored []objstate.Cluster // that are not in memory, ascending
-	loaded bool               // of processing time: what is stored is known
+	stored []objstate.Cluster    // that are not in memory, ascending
+	loaded bool                  // of processing time: what is stored is known
+	ahead  map[timers.Timer]bool // that were set before the cluster that is being loaded was, and whether they are in a cut
 	gone   []frozenTimer
 	log    []timerChange
 }
@@ -39,7 +40,17 @@ func (s *timerState) reach(w sabot.Micros) {
 func (s *timerState) open(i int) {
 	c := s.stored[i]
 	s.stored = slices.Delete(s.stored, i, i+1)
+	s.set.Within(c.Lo, c.Hi, func(t timers.Timer, inStore bool) {
+		if !c.Contains(timerTime(t.At)) {
+			return
+		}
+		if s.ahead == nil {
+			s.ahead = map[timers.Timer]bool{}
+		}
+		s.ahead[t] = inStore
+	})
 	s.handle.Load(c.Buckets...)
+	s.ahead = nil
 	s.log = slices.DeleteFunc(s.log, func(l timerChange) bool { return l.added && c.Contains(timerTime(l.t.At)) && s.set.Stored(l.t) })
 }
 
@@ -91,7 +102,19 @@ func (s *timerState) Freeze(f *objstate.Frame) {
 // Load implements objstate.Part.
 func (s *timerState) Load(hash uint64, key, suffix []byte, rows *segment.Rows, i int) {
 	t := timers.Timer{At: sabot.Micros(binary.BigEndian.Uint64(suffix) ^ 1<<63), ID: suffix[8]}
-	if rows.Ops[i] == segment.Delete {
+	deleted := rows.Ops[i] == segment.Delete
+	if len(s.ahead) > 0 {
+		t.Slot = s.p.keys.Lookup(hash, key)
+		if cut, ok := s.ahead[t]; ok { // it is newer than what is stored, which says only whether it has to be written
+			if !deleted {
+				s.set.Load(t)
+			} else if !cut {
+				s.set.Renew(t)
+			}
+			return
+		}
+	}
+	if deleted {
 		if t.Slot = s.p.keys.Lookup(hash, key); t.Slot != objstate.NoSlot {
 			if was, _ := s.set.Remove(t); was {
 				if s.p.holds[t.Slot]--; s.p.holds[t.Slot] == 0 { // a call may be at work on the key, or one of its batch be to come

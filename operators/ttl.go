@@ -1,6 +1,9 @@
 package operators
 
-import "github.com/sabot-stream/sabot"
+import (
+	"github.com/sabot-stream/sabot"
+	"github.com/sabot-stream/sabot/objstate"
+)
 
 // ttl is how long a value lives without being used.
 type ttl struct {
@@ -64,4 +67,9 @@ func (t ttl) stamp(p *process, before int64, had bool) int64 {
 // expired tells whether what was last used then has expired by now. Without a time, and at the end of it, nothing expires.
 func (t ttl) expired(used int64, now sabot.Micros) bool {
 	return now != sabot.NoTime && now != sabot.MaxMicros && now-sabot.Micros(used) >= t.length
+}
+
+// of tells compaction when a column that goes by t has expired. Used is the column of its last use.
+func (t ttl) of(value, used string) objstate.TTL {
+	return objstate.TTL{Value: value, Used: used, Length: t.length, Wall: t.wall}
 }

@@ -125,6 +125,27 @@ func (s *Set) find(t Timer) (b *bucket, at int, is state) {
 	return b, at, is
 }
 
+// Within calls visit for the timers that are set from lo to hi, both included, and tells whether the stored state has them; visit changes nothing.
+func (s *Set) Within(lo, hi sabot.Micros, visit func(t Timer, inStore bool)) {
+	for _, b := range s.order {
+		if b.number < bucketOf(lo) || b.number > bucketOf(hi) {
+			continue
+		}
+		for _, e := range b.entries {
+			if t := b.timer(e); e.set() && t.At >= lo && t.At <= hi {
+				visit(t, e.state() == stored)
+			}
+		}
+	}
+}
+
+// Renew says of a timer that was set since the last Changes, and loaded since, that the stored state does not have it after all.
+func (s *Set) Renew(t Timer) {
+	if b, at, is := s.find(t); is == stored {
+		b.entries[at] = itemOf(t) | item(fresh)
+	}
+}
+
 // Remove cancels a timer. It tells whether the timer was set, and whether the stored state has it.
 func (s *Set) Remove(t Timer) (was, inStore bool) {
 	b, at, is := s.find(t)

@@ -99,9 +99,14 @@ func TestSetAgainstSortedSlice(t *testing.T) {
 					}
 				}
 			case 8:
+				renew := !want.stored[x] && slices.Contains(want.timers, x) && r.IntN(2) == 0
 				s.Load(x)
 				want.add(x)
 				want.stored[x] = true
+				if renew {
+					s.Renew(x)
+					delete(want.stored, x)
+				}
 			case 9:
 				sameChanges(t, name, s, want)
 			default:
@@ -169,6 +174,18 @@ func sameView(t *testing.T, name string, s *Set, l *list, x Timer) {
 	}
 	if got, want := s.Has(x), slices.Contains(l.timers, x); got != want {
 		t.Fatalf("%s: Has(%v) is %v, want %v", name, x, got, want)
+	}
+	var within, want []string
+	s.Within(x.At-20, x.At, func(t Timer, inStore bool) { within = append(within, fmt.Sprint(t, inStore)) })
+	for _, t := range l.timers {
+		if t.At >= x.At-20 && t.At <= x.At {
+			want = append(want, fmt.Sprint(t, l.stored[t]))
+		}
+	}
+	slices.Sort(within)
+	slices.Sort(want)
+	if !slices.Equal(within, want) {
+		t.Fatalf("%s: Within(%d, %d) are %v, want %v", name, x.At-20, x.At, within, want)
 	}
 	at, ok := s.Next()
 	if ok != (len(l.timers) > 0) || ok && at != l.timers[0].At {

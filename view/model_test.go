@@ -98,10 +98,9 @@ func processModel(key string, rows []event, low sabot.Micros, out map[string][]s
 		say("all.list", "number=%d value=%s ", i, e.Word)
 		due[e.At.Add(2*time.Hour)], far[e.At.AddDate(200, 0, 0)], last[e.At.Add(24*time.Hour)] = e.V%3 != 0, true, true
 	}
-	numbers := latelyNumbers(rows)
-	for i, e := range rows {
+	for i, e := range latelyLeft(rows) {
 		if !expired(e.At, low) {
-			say("all.lately", "number=%d value=%d ", numbers[i], e.V)
+			say("all.lately", "number=%d value=%d ", i, e.V)
 		}
 	}
 	if expired(used, low) {
@@ -130,19 +129,19 @@ func processModel(key string, rows []event, low sabot.Micros, out map[string][]s
 	}
 }
 
-// latelyNumbers are those of the elements of a list with a TTL: they begin anew when all before have expired by the time of the row.
-func latelyNumbers(rows []event) []int {
-	out := make([]int, len(rows))
-	newest := rows[0].At
-	for i := 1; i < len(rows); i++ {
-		if at := rows[i].At; at.Sub(newest) < shortLife {
-			out[i] = out[i-1] + 1
+// latelyLeft are the elements of a list with a TTL, by number. It begins anew when all before have expired by the time of the row, though the watermark
+// may not say so yet.
+func latelyLeft(rows []event) []event {
+	from, newest := 0, rows[0].At
+	for i, e := range rows {
+		if e.At.Sub(newest) >= shortLife {
+			from = i
 		}
-		if rows[i].At.After(newest) {
-			newest = rows[i].At
+		if e.At.After(newest) {
+			newest = e.At
 		}
 	}
-	return out
+	return rows[from:]
 }
 
 func windowModel(rows []event, low sabot.Micros, out map[string][]string) {

@@ -39,11 +39,7 @@ func Compact(b *Batch) *Batch {
 	}
 	if b.Hashes != nil {
 		d.Hashes = pick(b.Hashes, b.Sel)
-		d.Keys.Offsets = append(make([]int32, 0, len(b.Sel)+1), 0)
-		for _, i := range b.Sel {
-			d.Keys.Bytes = append(d.Keys.Bytes, b.Keys.At(int(i))...)
-			d.Keys.Offsets = append(d.Keys.Offsets, int32(len(d.Keys.Bytes)))
-		}
+		d.Keys = gatherKeys(b.Keys, b.Sel, nil)
 	}
 	return d
 }

@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"encoding/binary"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
@@ -146,16 +148,26 @@ func gatherVar(d arrow.ArrayData, idx []int32, m *memoryOf) (offsets, bytes *mem
 	return memory.NewBufferBytes(bytesOf(offs)), memory.NewBufferBytes(dst)
 }
 
-// copyShort copies src to dst, of equal length. Short texts go byte by byte, which beats a call; the index keeps it from becoming one.
+// copyShort copies src to dst, of equal length. What has up to 16 bytes goes as two words that may overlap, which beats a call.
 func copyShort(dst, src []byte) {
-	if len(src) > 8 {
+	n := len(src)
+	dst = dst[:n]
+	switch {
+	case n > 16:
 		copy(dst, src)
-		return
-	}
-	dst = dst[:len(src)]
-	for i := 0; i < len(src); i++ {
-		c := src[i]
-		dst[i] = c
+	case n >= 8:
+		first, last := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[n-8:])
+		binary.LittleEndian.PutUint64(dst, first)
+		binary.LittleEndian.PutUint64(dst[n-8:], last)
+	case n >= 4:
+		first, last := binary.LittleEndian.Uint32(src), binary.LittleEndian.Uint32(src[n-4:])
+		binary.LittleEndian.PutUint32(dst, first)
+		binary.LittleEndian.PutUint32(dst[n-4:], last)
+	default:
+		for i := 0; i < n; i++ { // the index keeps it from becoming a call
+			c := src[i]
+			dst[i] = c
+		}
 	}
 }
 

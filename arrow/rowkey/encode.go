@@ -1,9 +1,11 @@
 package rowkey
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -94,6 +96,9 @@ func NewEncoder(fields []arrow.Field) (*Encoder, error) {
 func (e *Encoder) Encode(cols []arrow.Array, n int, dst *Column) {
 	dst.Offsets = append(dst.Offsets[:0], 0)
 	dst.Bytes = dst.Bytes[:0]
+	if encodeFixed(cols, n, dst) {
+		return
+	}
 	if s, ok := onlyStrings(cols); ok {
 		encodeStrings(s, n, dst)
 		return
@@ -125,45 +130,52 @@ func onlyStrings(cols []arrow.Array) ([]*array.String, bool) {
 }
 
 func encodeStrings(cols []*array.String, n int, dst *Column) {
-	b := dst.Bytes
-	offs := dst.Offsets
 	type text struct {
 		offs  []int32
 		bytes []byte
 	}
 	texts := make([]text, len(cols))
+	size, zeros := 0, 0
 	for i, c := range cols {
-		o := c.ValueOffsets()
-		var bytes []byte
+		t := text{offs: c.ValueOffsets()}
 		if d := c.Data().Buffers()[2]; d != nil {
-			bytes = d.Bytes()
+			t.bytes = d.Bytes()
 		}
-		texts[i] = text{o, bytes}
+		if n > 0 {
+			all := t.bytes[t.offs[0]:t.offs[n]]
+			size, zeros = size+len(all)+3*n, zeros+bytes.Count(all, []byte{0})
+		}
+		texts[i] = t
 	}
+	b, offs, at := slices.Grow(dst.Bytes, size+zeros)[:size+zeros], dst.Offsets, 0
 	for i := range n {
-		for k := range texts {
-			v := texts[k].bytes[texts[k].offs[i]:texts[k].offs[i+1]]
-			b = append(b, value)
-			at := len(b)
-			b = append(b, v...)
-			for _, c := range v {
-				if c == 0 { // rare: again, with escapes
-					b = AppendString(b[:at-1], v)
-					b = b[:len(b)-2]
-					break
-				}
+		for _, t := range texts {
+			v := t.bytes[t.offs[i]:t.offs[i+1]]
+			if zeros > 0 {
+				at = len(AppendString(b[:at], v))
+				continue
 			}
-			b = append(b, 0, 1)
+			b[at] = value
+			at += 1 + copy(b[at+1:], v)
+			b[at], b[at+1] = 0, 1
+			at += 2
 		}
-		offs = append(offs, int32(len(b)))
+		offs = append(offs, int32(at))
 	}
-	dst.Bytes, dst.Offsets = b, offs
+	dst.Bytes, dst.Offsets = b[:at], offs
 }
 
 // Hash appends the hashes of c's keys to dst.
 func Hash(c Column, dst []uint64) []uint64 {
-	for i := range c.Len() {
-		dst = append(dst, xxh3.Hash(c.At(i)))
+	n := c.Len()
+	if n == 0 {
+		return dst
+	}
+	dst = slices.Grow(dst, n)
+	from := c.Offsets[0]
+	for _, to := range c.Offsets[1:] {
+		dst = append(dst, xxh3.Hash(c.Bytes[from:to]))
+		from = to
 	}
 	return dst
 }

@@ -166,7 +166,7 @@ func TestEncodeAgreesWithScalars(t *testing.T) {
 
 // The fast path of text keys writes what the scalar function writes, also with zero bytes inside.
 func TestTextKeys(t *testing.T) {
-	texts := []string{"", "a", "a\x00", "\x00\x00b", "long enough to be no short text", "a\x00b\x00"}
+	texts := []string{"", "a\x00", "\x00\x00b", "a\x00b\x00", "a", "", "long enough to be no short text"}
 	b := array.NewStringBuilder(memory.NewGoAllocator())
 	defer b.Release()
 	b.AppendValues(texts, nil)
@@ -177,11 +177,57 @@ func TestTextKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got Column
-	e.Encode([]arrow.Array{col, col}, len(texts), &got)
-	for i, s := range texts {
-		if want := AppendString(AppendString(nil, s), s); !bytes.Equal(got.At(i), want) {
-			t.Errorf("%q: %x, want %x", s, got.At(i), want)
+	for _, from := range []int{0, 3, 4} { // from the fifth on there are no zero bytes
+		part := array.NewSlice(col, int64(from), int64(len(texts)))
+		e.Encode([]arrow.Array{part, part}, part.Len(), &got)
+		for i, s := range texts[from:] {
+			if want := AppendString(AppendString(nil, s), s); !bytes.Equal(got.At(i), want) {
+				t.Errorf("%q: %x, want %x", s, got.At(i), want)
+			}
 		}
+		part.Release()
+	}
+}
+
+// The fast path of integer keys writes what the scalar function writes, for columns of each type, sliced, in memory that was used before.
+func TestIntegerKeys(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "8", Type: arrow.PrimitiveTypes.Int8}, {Name: "16", Type: arrow.PrimitiveTypes.Int16},
+		{Name: "32", Type: arrow.PrimitiveTypes.Int32}, {Name: "64", Type: arrow.PrimitiveTypes.Int64}, {Name: "d", Type: arrow.PrimitiveTypes.Date32},
+		{Name: "t", Type: &arrow.TimestampType{Unit: arrow.Microsecond}}}, nil)
+	b := array.NewRecordBuilder(memory.NewGoAllocator(), schema)
+	defer b.Release()
+	numbers := []int64{0, 1, -1, 127, -128, 5, 100, -100}
+	for _, v := range numbers {
+		b.Field(0).(*array.Int8Builder).Append(int8(v))
+		b.Field(1).(*array.Int16Builder).Append(int16(v))
+		b.Field(2).(*array.Int32Builder).Append(int32(v))
+		b.Field(3).(*array.Int64Builder).Append(v)
+		b.Field(4).(*array.Date32Builder).Append(arrow.Date32(v))
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(v))
+	}
+	rec := b.NewRecordBatch()
+	defer rec.Release()
+	e, err := NewEncoder(schema.Fields())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Column
+	for _, from := range []int64{0, 3, int64(len(numbers))} {
+		part := rec.NewSlice(from, int64(len(numbers)))
+		e.Encode(part.Columns(), int(part.NumRows()), &got)
+		if got.Len() != int(part.NumRows()) {
+			t.Errorf("%d keys of %d rows", got.Len(), part.NumRows())
+		}
+		for i, v := range numbers[from:] {
+			var want []byte
+			for range schema.NumFields() {
+				want = AppendInt64(want, v)
+			}
+			if !bytes.Equal(got.At(i), want) {
+				t.Errorf("%d: %x, want %x", v, got.At(i), want)
+			}
+		}
+		part.Release()
 	}
 }
 

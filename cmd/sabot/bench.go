@@ -10,19 +10,21 @@ import (
 	"time"
 
 	"github.com/sabot-stream/sabot/internal/benchcluster"
+	"github.com/sabot-stream/sabot/internal/benchcompact"
 	"github.com/sabot-stream/sabot/internal/benchmicro"
 	"github.com/sabot-stream/sabot/internal/benchstate"
 )
 
 type benchCmd struct {
-	Cluster benchClusterCmd `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
-	Micro   benchMicroCmd   `cmd:"" help:"Measure the parts that a job's speed is made of, each beside a plain loop or map."`
-	Resume  benchResumeCmd  `cmd:"" help:"Measure how soon a job with much state has output after a start, and what its checkpoints take."`
-	Setting benchSettingCmd `cmd:"" name:"settings" help:"Measure what the settings of a job do that concern its state."`
-	Soak    benchSoakCmd    `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
-	State   benchStateCmd   `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
-	Case    benchCaseCmd    `cmd:"" hidden:"" help:"One run of a job that is measured."`
-	Job     benchJobCmd     `cmd:"" hidden:"" help:"The job that is measured, as a process of any role."`
+	Cluster    benchClusterCmd    `cmd:"" help:"Measure a job of several processes: rows per second, latency, requests and their price, recovery, pauses."`
+	Compaction benchCompactionCmd `cmd:"" help:"Simulate an hour of cuts and compactions: what the bucket holds, what is written, what a lookup reads."`
+	Micro      benchMicroCmd      `cmd:"" help:"Measure the parts that a job's speed is made of, each beside a plain loop or map."`
+	Resume     benchResumeCmd     `cmd:"" help:"Measure how soon a job with much state has output after a start, and what its checkpoints take."`
+	Setting    benchSettingCmd    `cmd:"" name:"settings" help:"Measure what the settings of a job do that concern its state."`
+	Soak       benchSoakCmd       `cmd:"" help:"Run a job with many checkpoints for a long time; exit 1 if its output is wrong or its bucket not whole."`
+	State      benchStateCmd      `cmd:"" help:"Measure a job whose state is larger than the memory that it may take."`
+	Case       benchCaseCmd       `cmd:"" hidden:"" help:"One run of a job that is measured."`
+	Job        benchJobCmd        `cmd:"" hidden:"" help:"The job that is measured, as a process of any role."`
 }
 
 // benchFlags say on what is measured.
@@ -65,6 +67,31 @@ func (c benchClusterCmd) Run(ctx context.Context, w io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return benchcluster.Run(ctx, opt)
+}
+
+type benchCompactionCmd struct {
+	Cuts       int      `help:"Cuts, a second of virtual time apart (default ${default})." default:"3600" placeholder:"N"`
+	Rows       int      `help:"Rows put in each second (default ${default})." default:"2500" placeholder:"N"`
+	Keys       int64    `help:"Keys that are updated (default ${default})." default:"500000" placeholder:"N"`
+	Partitions int      `help:"Partitions of the state (default ${default})." default:"8" placeholder:"N"`
+	Lanes      int      `help:"Lanes that have them (default ${default})." default:"2" placeholder:"N"`
+	Throughput int64    `help:"MB that compactions read and write in a second, by which they lag (default ${default})." default:"16" placeholder:"N"`
+	Seed       uint64   `help:"Of what is random; the same seed gives the same figures (default ${default})." default:"1" placeholder:"N"`
+	Only       []string `help:"Workloads: uniform, zipf, expire, ttl (default: all)." placeholder:"NAME"`
+	Quick      bool     `help:"300 cuts of 500 rows, 50000 keys: to see that it works."`
+	JSON       bool     `help:"Print JSON, one figure a line."`
+}
+
+// Run simulates.
+func (c benchCompactionCmd) Run(ctx context.Context, w io.Writer) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	o := benchcompact.Options{Cuts: c.Cuts, Rows: c.Rows, Keys: c.Keys, Partitions: c.Partitions, Lanes: c.Lanes, Throughput: c.Throughput * 1e6, Seed: c.Seed,
+		Only: c.Only, Figures: w, JSON: c.JSON}
+	if c.Quick {
+		o.Cuts, o.Rows, o.Keys = 300, 500, 50_000
+	}
+	return benchcompact.Bench(ctx, o)
 }
 
 type benchMicroCmd struct {

@@ -197,7 +197,7 @@ func (m *Machine) tasksDone(r *pb.Report) {
 		}
 		kept := m.tasks[:0]
 		for _, t := range m.tasks {
-			if t.n != k.Cut || t.at != placeOf(k) {
+			if t.n != k.Cut || !t.at.meets(placeOf(k)) {
 				kept = append(kept, t)
 			}
 		}
@@ -276,23 +276,19 @@ func (m *Machine) schedule(now time.Time) {
 	if m.stopping || m.root.Ended || m.deal != nil {
 		return
 	}
-	busy := map[place]bool{}
-	for _, t := range m.tasks {
-		busy[t.at] = true
-	}
 	for _, w := range m.members {
 		if !w.assigned || m.raise[w.group] || w.progress != nil && w.progress.Ended {
 			continue
 		}
-		own := 0
+		var busy []task
 		for _, t := range m.tasks {
 			if t.group == w.group {
-				own++
+				busy = append(busy, t)
 			}
 		}
-		for _, t := range m.set.Policy.plan(m.root, w.group, m.next, busy, m.set.Policy.Tasks-own) {
-			m.tasks = append(m.tasks, task{placeOf(t.Compaction), w.group, m.next, now})
-			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t}})
+		for _, t := range m.set.Policy.plan(m.root, w.group, m.next, busy) {
+			m.tasks = append(m.tasks, task{t.at, w.group, m.next, now, t.bytes})
+			m.send(w, &pb.ToWorker{Message: &pb.ToWorker_Compaction{Compaction: t.CompactionTask}})
 		}
 	}
 }

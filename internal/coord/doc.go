@@ -3,8 +3,8 @@
 //
 // Machine (fsm.go, commit.go) decides and does nothing: messages, commit results and the time go in, and messages to send, a root to commit,
 // objects to delete and the job's end come out. Driver (driver.go) is the I/O around it: one goroutine drives the machine; receiving,
-// committing and deleting have one each, which Run joins before it returns. Policy (policy.go) chooses what to compact. Pipe (pipe.go) is the
-// transport within one process.
+// committing and deleting have one each, which Run joins before it returns. Policy (policy.go) chooses what to compact: bucket by bucket
+// (clusters.go), by sizes (tiers.go) and by what is dead (usage.go). Pipe (pipe.go) is the transport within one process.
 //
 // What holds:
 //

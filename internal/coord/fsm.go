@@ -72,6 +72,7 @@ type task struct {
 	group uint32
 	n     uint64
 	since time.Time
+	bytes int64 // that it merges
 }
 
 // commitInFlight is a root on its way, and what follows when it is committed.

@@ -13,6 +13,7 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 	"github.com/sabot-stream/sabot/exchange"
 	"github.com/sabot-stream/sabot/internal/bind"
+	"github.com/sabot-stream/sabot/internal/compaction"
 	"github.com/sabot-stream/sabot/objstate"
 	"github.com/sabot-stream/sabot/operators"
 	"github.com/sabot-stream/sabot/timers"
@@ -451,7 +452,7 @@ func (g *group) snapshot(stage int, ranges []rowkey.Range) objstate.Snapshot {
 		each(root, stage, ranges, func(p *pb.Partition) {
 			for _, r := range p.Refs {
 				if r.Table == table {
-					out = append(out, refOf(r, root.Objects))
+					out = append(out, compaction.Ref(r, root.Objects))
 				}
 			}
 		})

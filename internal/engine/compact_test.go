@@ -18,7 +18,7 @@ func TestGather(t *testing.T) {
 		c.offer(x)
 	}
 	var got []string
-	for _, batch := range c.gather(task(1, 5, 1)) {
+	for _, batch := range gather(task(1, 5, 1), c.quick) {
 		s := ""
 		for _, x := range batch {
 			s += fmt.Sprintf("%d/%d/%d ", x.Compaction.Term, x.Compaction.Cut, x.Compaction.Lo)
@@ -28,7 +28,7 @@ func TestGather(t *testing.T) {
 	if want := []string{"1/5/1 1/5/2 1/5/3 ", "1/6/1 1/6/2 ", "2/6/1 "}; !slices.Equal(got, want) {
 		t.Errorf("batches %q, want %q", got, want)
 	}
-	if again := c.gather(task(1, 7, 1)); len(again) != 1 || len(again[0]) != 1 {
+	if again := gather(task(1, 7, 1), c.quick); len(again) != 1 || len(again[0]) != 1 {
 		t.Errorf("%d batches are left", len(again))
 	}
 }

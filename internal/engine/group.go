@@ -85,7 +85,8 @@ func startGroup(ctx context.Context, w *Worker, root *pb.Root, id uint32) (*grou
 	}
 	g.goroutines.Go(func() { g.fail(g.serveCuts(ctx)) })
 	g.goroutines.Go(func() { g.serveRoots(ctx) })
-	g.goroutines.Go(func() { g.compactor.serve(ctx) })
+	g.goroutines.Go(func() { g.compactor.serve(ctx, g.compactor.quick) })
+	g.goroutines.Go(func() { g.compactor.serve(ctx, g.compactor.long) })
 	g.committed(root)
 	return g, nil
 }

@@ -42,19 +42,56 @@ func (g *group) compact() {
 	if table == "last" {
 		rows = g.merged(rows, k.Bottom || g.j.rules[AlwaysBottom])
 	}
+	if len(rows) == 0 && !k.Bottom && !g.j.rules[AlwaysBottom] {
+		return
+	}
 	done := &pb.CompactionTask{Compaction: c, Objects: slices.Clone(t.Objects)}
-	if len(rows) > 0 {
-		b := encode(rows)
-		key := g.j.paths.Pack(k.Term, k.Cut, g.random())
-		if !g.put(key, b) {
-			return
-		}
-		c.Outputs = []*pb.Reference{{Table: table, Object: uint32(len(t.Objects)), Length: int64(len(b)), Rows: int64(len(rows)), Lo: c.Lo, Hi: c.Hi}}
-		done.Objects = append(done.Objects, &pb.Object{Key: key, Size: int64(len(b))})
-	} else if !k.Bottom && !g.j.rules[AlwaysBottom] {
+	if len(rows) > 0 && !g.writeOutputs(done, table, rows) {
 		return
 	}
 	g.results = append(g.results, done)
+}
+
+// writeOutputs writes what a compaction has come to, in one object: one output or two, of which each shows the next part of what the inputs have shown.
+func (g *group) writeOutputs(done *pb.CompactionTask, table string, rows []row) bool {
+	c := done.Compaction
+	lo, hi := c.Inputs[0].Lo, c.Inputs[0].Hi
+	for _, r := range c.Inputs {
+		lo, hi = min(lo, r.Lo), max(hi, r.Hi)
+	}
+	key := g.j.paths.Pack(c.Term, c.Cut, g.random())
+	var body []byte
+	add := func(from, to uint64, all bool) {
+		var in []row
+		for _, r := range rows {
+			if all || within(r.hash(c.Stage), from, to) {
+				in = append(in, r)
+			}
+		}
+		b := encode(in)
+		c.Outputs = append(c.Outputs, &pb.Reference{Table: table, Object: uint32(len(done.Objects)), Offset: int64(len(body)), Length: int64(len(b)),
+			Rows: int64(len(in)), Lo: from, Hi: to})
+		body = append(body, b...)
+	}
+	at := lo + (hi-lo)/4*(1+c.Cut/2%3)
+	below := slices.ContainsFunc(rows, func(r row) bool { return uint64(r.hash(c.Stage)) < at })
+	above := slices.ContainsFunc(rows, func(r row) bool { return uint64(r.hash(c.Stage)) >= at })
+	switch {
+	case !below || !above || c.Cut%2 == 0:
+		add(lo, hi, true)
+	case g.j.rules[TornOutputs]:
+		add(lo, at, false)
+		c.Outputs[0].Hi = hi
+	default:
+		g.j.stats["compactions with two outputs"]++
+		add(lo, at, false)
+		add(at, hi, false)
+	}
+	if !g.put(key, body) {
+		return false
+	}
+	done.Objects = append(done.Objects, &pb.Object{Key: key, Size: int64(len(body))})
+	return true
 }
 
 // merged returns the newest row of each key; at the bottom those that delete go too.

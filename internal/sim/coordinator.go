@@ -83,7 +83,7 @@ func (j *job) startCoordinator() {
 	}
 	c.root = body
 	c.m = coord.NewMachine(body, coord.Settings{Interval: 300 * time.Millisecond, CutTimeout: 8 * time.Second, CompactionTimeout: 8 * time.Second,
-		Settle: 300 * time.Millisecond, Silence: 20 * time.Second, Policy: coord.Policy{Level0: 3, FanIn: 8, SmallBytes: 10, Ratio: 3}, Retain: 2, RetainEvery: 4 * time.Second}, j.now)
+		Settle: 300 * time.Millisecond, Silence: 20 * time.Second, Policy: coord.Policy{Level0: 3, FanIn: 8, SmallBytes: 10, Ratio: 3, Share: 1, Slack: 1}, Retain: 2, RetainEvery: 4 * time.Second}, j.now)
 	c.m.FoldWith(c.fold)
 	j.coords = append(j.coords, c)
 	j.note("a coordinator leads term %d", body.Term)

@@ -30,7 +30,7 @@ func lapses() []lapse {
 		{rules: []string{ForeignDeletes}, scenario: "clone compacts, drops what is another's, and leaves it there"},
 		{rules: []string{MixLanes}, rare: true},
 	}
-	for _, rule := range []string{HalfReport, GoesOn, AnyClaim, NoRowClip, ForgetsRead, AppendCompact, NoInputCheck, MixBuckets, AmbiguousDone, RebaseOn412, SweepAll,
+	for _, rule := range []string{HalfReport, GoesOn, AnyClaim, NoRowClip, ForgetsRead, AppendCompact, TornOutputs, NoInputCheck, MixBuckets, AmbiguousDone, RebaseOn412, SweepAll,
 		NoPins, PinAfterCopy, RunlessNames, EarlyPublish, DropEarly, FinishEarly, ReuseNames, KeepNumbers, KeepGeneration, EagerWatermark} {
 		all = append(all, lapse{rules: []string{rule}})
 	}

@@ -22,6 +22,7 @@ const (
 	Unclipped      = "compaction within clips"            // compaction takes what its inputs do not show
 	AlwaysBottom   = "tombstones above older rows"        // compaction drops deletes wherever it is
 	AppendCompact  = "compaction in its place"            // what compaction makes is the newest
+	TornOutputs    = "all outputs of a compaction"        // the first is taken for all
 	NoInputCheck   = "compaction's inputs"                // what was compacted need not be there any more
 	MixBuckets     = "pure buckets"                       // compaction takes references of any bucket
 	AmbiguousDone  = "reading back"                       // a request without an answer counts as done

@@ -26,7 +26,7 @@ func report(t *testing.T, seed int64, o Outcome, rules Rules) {
 
 // wanted is what the histories of some hundred seeds must have had, all together.
 var wanted = []string{"409", "412", "answers lost", "applied late", "clocks that jump", "clones", "clones let go", "commits", "commits refused or lost",
-	"compactions folded", "compactions over a change of partitions", "compactions too late", "coordinators killed", "copies", "cuts of several objects",
+	"compactions folded", "compactions over a change of partitions", "compactions too late", "compactions with two outputs", "coordinators killed", "copies", "cuts of several objects",
 	"cuts too large to keep", "cut open for too long, starting the group again", "deletes", "drains", "early", "filed again", "folded below the epoch", "fresh",
 	"goes on", "late rows", "published", "puts refused or lost", "refused: another generation", "refused: another term", "refused: committed already",
 	"reports doubled", "reports late", "reports lost", "rescaled", "savepoints", "stale reads", "swept", "takeovers", "went back",

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -113,31 +112,6 @@ func NewWriter(dst []byte, schema Schema, keyWidth int, o Options) (*Writer, err
 	dst = append(dst, magic+"\x00\x00"...)
 	w.dst = message(w.fb, dst, headerSchema, schemaTable(w.fb, schema, keyWidth), 0)
 	return w, nil
-}
-
-// Append adds row i of r, whose key comes after all before it; who calls it sees to that, and Options.Bounds does not count.
-func (w *Writer) Append(r *Rows, i int) error {
-	if w.pending == nil {
-		w.pending = New(w.schema)
-	}
-	w.pending.Append(r, i)
-	full := w.pending.Len() >= mostBlockRows || w.pending.Bytes() >= int64(cmp.Or(w.o.BlockBytes, defaultBlockBytes))
-	if w.o.BlockRows > 0 {
-		full = w.pending.Len() >= w.o.BlockRows
-	}
-	if !full {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *Writer) flush() error {
-	if w.pending == nil || w.pending.Len() == 0 {
-		return nil
-	}
-	err := w.block(w.pending, nil)
-	w.pending.Reset()
-	return err
 }
 
 // Len returns how many bytes are written so far.
