@@ -54,7 +54,7 @@ func (f *folder) reference(r *pb.Reference) *pb.Reference {
 }
 
 func copyReference(r *pb.Reference) *pb.Reference {
-	return &pb.Reference{Table: r.Table, Object: r.Object, Offset: r.Offset, Length: r.Length, Crc: r.Crc, BucketLo: r.BucketLo,
+	return &pb.Reference{Table: r.Table, Object: r.Object, Offset: r.Offset, Length: r.Length, Crc: r.Crc, Tail: r.Tail, BucketLo: r.BucketLo,
 		BucketHi: r.BucketHi, Lo: r.Lo, Hi: r.Hi, Rows: r.Rows, Cut: r.Cut}
 }
 

@@ -182,6 +182,8 @@ func checkReference(objects []*pb.Object, lo, hi uint64, r *pb.Reference) error 
 		return fmt.Errorf("table %q: bucket [%d,%d) is empty", r.Table, r.BucketLo, r.BucketHi)
 	case r.Rows < 0:
 		return fmt.Errorf("table %q: %d rows", r.Table, r.Rows)
+	case r.Tail < 0 || r.Tail > r.Length:
+		return fmt.Errorf("table %q: the end of a segment of %d bytes has %d", r.Table, r.Length, r.Tail)
 	}
 	if err := checkBytes(objects, r.Object, r.Offset, r.Length); err != nil {
 		return fmt.Errorf("table %q: %w", r.Table, err)

@@ -200,5 +200,5 @@ func openRef(fetch Fetch, r Ref) (*segment.Reader, error) {
 			return nil, sabot.WithKind(sabot.Corrupt, fmt.Errorf("bytes %d to %d of a segment of %d", off, off+n, r.Length))
 		}
 		return fetch.One(r.span(off, n))
-	}, r.Length)
+	}, r.Length, r.tail())
 }

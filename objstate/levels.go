@@ -96,7 +96,7 @@ func (s *Store) levels(p *part) ([]level, error) {
 func (s *Store) openAll(p *part, refs []Ref, segs map[segmentAt]*open) error {
 	spans := make([]Span, len(refs))
 	for i, r := range refs {
-		n := segment.TailBytes(r.Length)
+		n := r.tail()
 		spans[i] = r.span(r.Length-n, n)
 	}
 	tails, err := s.o.Fetch(spans)
@@ -113,7 +113,7 @@ func (s *Store) openAll(p *part, refs []Ref, segs map[segmentAt]*open) error {
 				return tail[off-from : off-from+n : off-from+n], nil
 			}
 			return s.o.Fetch.One(r.span(off, n))
-		}, r.Length)
+		}, r.Length, spans[i].N)
 		if err != nil {
 			return fmt.Errorf("segment of %s at %d: %w", r.Object, r.Offset, err)
 		}

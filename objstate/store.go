@@ -22,7 +22,11 @@ type Ref struct {
 	Bucket         Interval
 	Clip           rowkey.Range
 	Rows           int64
+	Tail           int64 // bytes at the segment's end that have its filter, index and footer; 0: not known
 }
+
+// tail returns how many bytes of the segment's end tell what is in it.
+func (r Ref) tail() int64 { return cmp.Or(r.Tail, segment.TailBytes(r.Length)) }
 
 // StorageError is a failure to read state. It unwinds the call into the operator as a panic; the lane recovers it, and the group starts again.
 type StorageError struct {

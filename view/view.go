@@ -233,7 +233,7 @@ func (s *snapshot) refs(p *pb.Partition, t *table) (out []objstate.Ref) {
 		}
 		o := s.root.Objects[r.Object]
 		out = append(out, objstate.Ref{Object: o.Key, Size: o.Size, Offset: r.Offset, Length: r.Length, CRC: r.Crc, Bucket: b,
-			Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows})
+			Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows, Tail: r.Tail})
 	}
 	return out
 }

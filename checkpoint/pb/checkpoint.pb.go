@@ -1261,6 +1261,7 @@ type Reference struct {
 	Hi            uint64                 `protobuf:"varint,9,opt,name=hi,proto3" json:"hi,omitempty"`
 	Rows          int64                  `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"` // of the whole segment
 	Cut           uint64                 `protobuf:"varint,11,opt,name=cut,proto3" json:"cut,omitempty"`   // that wrote it, for people
+	Tail          int64                  `protobuf:"varint,12,opt,name=tail,proto3" json:"tail,omitempty"` // bytes at the segment's end that have its filter, index and footer; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1368,6 +1369,13 @@ func (x *Reference) GetRows() int64 {
 func (x *Reference) GetCut() uint64 {
 	if x != nil {
 		return x.Cut
+	}
+	return 0
+}
+
+func (x *Reference) GetTail() int64 {
+	if x != nil {
+		return x.Tail
 	}
 	return 0
 }
@@ -4019,7 +4027,7 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\fwatermark_us\x18\x04 \x01(\x03R\vwatermarkUs\x12#\n" +
 	"\rhas_watermark\x18\x05 \x01(\bR\fhasWatermark\x122\n" +
 	"\x04refs\x18\x06 \x03(\v2\x1e.sabot.checkpoint.v1.ReferenceR\x04refs\x122\n" +
-	"\x06inputs\x18\a \x03(\v2\x1a.sabot.checkpoint.v1.InputR\x06inputs\"\xfb\x01\n" +
+	"\x06inputs\x18\a \x03(\v2\x1a.sabot.checkpoint.v1.InputR\x06inputs\"\x8f\x02\n" +
 	"\tReference\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\rR\x06object\x12\x16\n" +
@@ -4032,7 +4040,8 @@ const file_checkpoint_pb_checkpoint_proto_rawDesc = "" +
 	"\x02hi\x18\t \x01(\x04R\x02hi\x12\x12\n" +
 	"\x04rows\x18\n" +
 	" \x01(\x03R\x04rows\x12\x10\n" +
-	"\x03cut\x18\v \x01(\x04R\x03cut\"\xc0\x01\n" +
+	"\x03cut\x18\v \x01(\x04R\x03cut\x12\x12\n" +
+	"\x04tail\x18\f \x01(\x03R\x04tail\"\xc0\x01\n" +
 	"\x05Group\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x1e\n" +
 	"\n" +

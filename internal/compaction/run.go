@@ -110,7 +110,7 @@ func (b *batch) run(t *pb.CompactionTask) (*Done, error) {
 		m.Passed = objstate.Passed{Event: passed(b.root, d.Task.Stage), Wall: b.Now() - slack}
 	}
 	err := objstate.CompactTo(b.fetch, m, func(seg []byte, o objstate.Output) error {
-		ref := &pb.Reference{Table: wide.Table, Object: uint32(len(d.Written)), Length: o.Info.Length, Crc: o.Info.CRC, BucketLo: wide.BucketLo,
+		ref := &pb.Reference{Table: wide.Table, Object: uint32(len(d.Written)), Length: o.Info.Length, Crc: o.Info.CRC, Tail: o.Info.Tail, BucketLo: wide.BucketLo,
 			BucketHi: wide.BucketHi, Lo: o.Clip.Lo, Hi: o.Clip.Hi, Rows: int64(o.Info.Rows), Cut: d.Task.Cut}
 		d.Task.Outputs = append(d.Task.Outputs, ref)
 		if len(seg) < sharedBytes && d.in == nil {
@@ -244,5 +244,5 @@ func Inputs(t *pb.CompactionTask) []objstate.Ref {
 // Ref translates a reference.
 func Ref(r *pb.Reference, objects []*pb.Object) objstate.Ref {
 	return objstate.Ref{Object: objects[r.Object].Key, Size: objects[r.Object].Size, Offset: r.Offset, Length: r.Length, CRC: r.Crc,
-		Bucket: objstate.Interval{Lo: sabot.Micros(r.BucketLo), Hi: sabot.Micros(r.BucketHi)}, Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows}
+		Bucket: objstate.Interval{Lo: sabot.Micros(r.BucketLo), Hi: sabot.Micros(r.BucketHi)}, Clip: rowkey.Range{Lo: r.Lo, Hi: r.Hi}, Rows: r.Rows, Tail: r.Tail}
 }

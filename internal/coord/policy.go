@@ -193,7 +193,7 @@ func (c candidate) task(root *pb.Root, n uint64) *pb.CompactionTask {
 			index[r.Object] = i
 			t.Objects = append(t.Objects, root.Objects[r.Object])
 		}
-		k.Inputs = append(k.Inputs, &pb.Reference{Table: r.Table, Object: i, Offset: r.Offset, Length: r.Length, Crc: r.Crc,
+		k.Inputs = append(k.Inputs, &pb.Reference{Table: r.Table, Object: i, Offset: r.Offset, Length: r.Length, Crc: r.Crc, Tail: r.Tail,
 			BucketLo: r.BucketLo, BucketHi: r.BucketHi, Lo: r.Lo, Hi: r.Hi, Rows: r.Rows, Cut: r.Cut})
 	}
 	k.Bottom = checkpoint.AtBottom(c.refs, c.run)

@@ -209,7 +209,7 @@ func (g *group) reportPart(r *pb.Report, p *packs, e *encoded, inputs map[partit
 		o, off := p.add(stateBytes, s.data)
 		for _, rng := range s.meta.Ranges {
 			refs[rng] = append(refs[rng], &pb.Reference{Table: s.meta.Table, Object: o, Offset: off, Length: int64(len(s.data)), Crc: s.meta.Info.CRC,
-				BucketLo: int64(s.meta.Bucket.Lo), BucketHi: int64(s.meta.Bucket.Hi), Rows: int64(s.meta.Info.Rows), Cut: r.Cut, Lo: rng.Lo, Hi: rng.Hi})
+				BucketLo: int64(s.meta.Bucket.Lo), BucketHi: int64(s.meta.Bucket.Hi), Rows: int64(s.meta.Info.Rows), Cut: r.Cut, Tail: s.meta.Info.Tail, Lo: rng.Lo, Hi: rng.Hi})
 		}
 	}
 	var expired []*pb.Expiry

@@ -31,6 +31,7 @@ const (
 type Info struct {
 	Rows             int
 	Length           int64
+	Tail             int64  // bytes at its end that have filter, index and footer
 	CRC              uint32 // CRC32C of all its bytes
 	MinHash, MaxHash uint32
 }
@@ -135,6 +136,7 @@ func (w *Writer) Finish() ([]byte, Info, error) {
 		return nil, Info{}, errors.New("a segment without rows")
 	}
 	dst := append(w.dst, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
+	body := len(dst)
 	meta := [][2]string{{"sabot.format", format}, {"sabot.rows", fmt.Sprint(w.rows)}, {"sabot.columns", w.columns}, {"sabot.key", fmt.Sprint(w.keyWidth)}}
 	region := func(name string, from int) {
 		meta = append(meta, [2]string{name, fmt.Sprintf("%d,%d,%d", from-w.base, len(dst)-from, crc32.Checksum(dst[from:], castagnoli))})
@@ -160,7 +162,7 @@ func (w *Writer) Finish() ([]byte, Info, error) {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(foot)))
 	dst = append(dst, magic...)
 	seg := dst[w.base:]
-	return dst, Info{Rows: w.rows, Length: int64(len(seg)), CRC: crc32.Checksum(seg, castagnoli), MinHash: w.hashes[0],
+	return dst, Info{Rows: w.rows, Length: int64(len(seg)), Tail: int64(len(dst) - body), CRC: crc32.Checksum(seg, castagnoli), MinHash: w.hashes[0],
 		MaxHash: w.hashes[len(w.hashes)-1]}, nil
 }
 

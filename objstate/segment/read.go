@@ -51,7 +51,8 @@ type region struct {
 	crc    uint32
 }
 
-// TailBytes returns how much of a segment's end Open asks for first: what holds its footer and index, and the filter of a small one.
+// TailBytes returns how much of a segment's end is to be asked for where nobody has told how long that is: what mostly holds its footer and index, and the filter
+// of a small one.
 func TailBytes(size int64) int64 { return min(size, 64<<10+size/24) }
 
 // runBytes is the most that Scan fetches in one request, but for a block that is larger.
@@ -75,15 +76,14 @@ func OpenBytes(b []byte) (*Reader, error) {
 			return nil, corrupt("bytes %d to %d of %d", off, off+n, len(b))
 		}
 		return b[off : off+n : off+n], nil
-	}, int64(len(b)))
+	}, int64(len(b)), TailBytes(int64(len(b))))
 }
 
-// Open opens a segment of size bytes, with one request for its last TailBytes, and others only where those do not hold the footer and the index.
-// Get returns n bytes from off on.
-func Open(get func(off, n int64) ([]byte, error), size int64) (r *Reader, err error) {
+// Open opens a segment of size bytes, with one request for its last tail bytes, and others only where those do not hold the footer and the index: Info.Tail says how
+// many do, and TailBytes guesses. Get returns n bytes from off on.
+func Open(get func(off, n int64) ([]byte, error), size, tail int64) (r *Reader, err error) {
 	defer guard("the footer", &err)
-	end := TailBytes(size)
-	b, err := get(size-end, end)
+	b, err := get(size-tail, tail)
 	if err != nil {
 		return nil, err
 	}

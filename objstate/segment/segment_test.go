@@ -316,3 +316,33 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A segment is opened, with its filter, by one request for as many bytes as Info tells, whatever their share of it; with fewer by more requests.
+func TestTail(t *testing.T) {
+	for _, rows := range []int{1, 2000, 200_000} {
+		r := sample(rows, 3, true)
+		b, info, err := Encode(nil, allTypes, r, Sort(r, nil), Options{Codec: LZ4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Tail <= 0 || info.Tail >= info.Length {
+			t.Fatalf("%d rows: the end has %d bytes of %d", rows, info.Tail, info.Length)
+		}
+		for _, tail := range []int64{info.Tail, info.Tail / 2, TailBytes(info.Length)} {
+			asked := 0
+			seg, err := Open(func(off, n int64) ([]byte, error) {
+				asked++
+				return b[off : off+n : off+n], nil
+			}, info.Length, max(tail, 16))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f, err := seg.Filter(); err != nil || !f.Has(info.MinHash) || seg.Rows() != rows {
+				t.Fatalf("%d rows: %d, filter %v, %v", rows, seg.Rows(), f != nil, err)
+			}
+			if want := tail == info.Tail; want && asked != 1 || tail == info.Tail/2 && asked < 2 {
+				t.Errorf("%d rows, %d bytes of an end of %d: %d requests", rows, tail, info.Tail, asked)
+			}
+		}
+	}
+}
