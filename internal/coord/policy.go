@@ -87,9 +87,10 @@ func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy []task) []plann
 		begun[quick(t.bytes)]++
 	}
 	var tasks []planned
+	taken := map[place]bool{}
 	for _, c := range p.candidates(root, group, u, busy) {
 		kind := quick(c.bytes)
-		if full[kind] || len(tasks) == room {
+		if full[kind] || taken[c.at] || len(tasks) == room {
 			continue
 		}
 		if budget[kind] < c.bytes && begun[kind] > 0 {
@@ -98,6 +99,7 @@ func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy []task) []plann
 		}
 		budget[kind] -= c.bytes
 		begun[kind]++
+		taken[c.at] = true
 		tasks = append(tasks, planned{c.task(root, n), c.at, c.bytes})
 	}
 	return tasks
@@ -109,7 +111,7 @@ func quick(bytes int64) bool { return bytes < compactionIsLong }
 // compactionIsLong is from how many bytes on a task takes long. Workers have the same idea of it.
 const compactionIsLong = 4 << 20
 
-// candidates returns what may be merged, at most one for each place, the most urgent first.
+// candidates returns what may be merged, the most urgent first: at most one for each place, and one that is quick beside one that takes long.
 func (p Policy) candidates(root *pb.Root, group uint32, u usage, busy []task) (found []candidate) {
 	for _, st := range root.Stages {
 		for _, part := range st.Partitions {
@@ -122,8 +124,15 @@ func (p Policy) candidates(root *pb.Root, group uint32, u usage, busy []task) (f
 					continue
 				}
 				cl.leave(part.Refs, root.Objects, busy)
-				if c, ok := p.best(part, cl, u); ok {
+				c, ok := p.best(part, cl, u)
+				if ok {
 					found = append(found, c)
+				}
+				if ok && !cl.busy && !quick(c.bytes) { // until it has its turn, the newest may be merged
+					cl.busy = true
+					if c, ok := p.best(part, cl, u); ok && quick(c.bytes) {
+						found = append(found, c)
+					}
 				}
 			}
 		}
