@@ -4,13 +4,14 @@ import "github.com/sabot-stream/sabot"
 
 // Tracker combines the watermarks of several inputs: the least one, and it never falls. Inputs begin at sabot.NoTime.
 type Tracker struct {
-	inputs []sabot.Micros
-	low    sabot.Micros
+	inputs  []sabot.Micros
+	low     sabot.Micros
+	holding int // inputs whose watermark is low: only the last of them to rise makes a look at all necessary
 }
 
 // NewTracker returns a tracker of n inputs.
 func NewTracker(n int) *Tracker {
-	t := &Tracker{inputs: make([]sabot.Micros, n), low: sabot.NoTime}
+	t := &Tracker{inputs: make([]sabot.Micros, n), low: sabot.NoTime, holding: n}
 	for i := range t.inputs {
 		t.inputs[i] = sabot.NoTime
 	}
@@ -19,19 +20,25 @@ func NewTracker(n int) *Tracker {
 
 // Set raises the watermark of one input; a lower one than before is ignored. It returns the combined watermark and whether that rose.
 func (t *Tracker) Set(input int, w sabot.Micros) (low sabot.Micros, rose bool) {
-	if w <= t.inputs[input] {
-		return t.low, false
-	}
 	was := t.inputs[input]
-	t.inputs[input] = w
-	if was > t.low { // another input holds it
+	if w <= was {
 		return t.low, false
 	}
-	low = sabot.MaxMicros
-	for _, v := range t.inputs {
-		low = min(low, v)
+	t.inputs[input] = w
+	if was > t.low {
+		return t.low, false
 	}
-	rose = low > t.low
-	t.low = low
-	return low, rose
+	if t.holding--; t.holding > 0 {
+		return t.low, false
+	}
+	t.low = sabot.MaxMicros
+	for _, v := range t.inputs {
+		if v < t.low {
+			t.low, t.holding = v, 0
+		}
+		if v == t.low {
+			t.holding++
+		}
+	}
+	return t.low, true
 }
