@@ -15,7 +15,7 @@ type Policy struct {
 	Ratio      int64 // between the sizes of tiers; so many references of one tier are merged [4]
 	Bottom     int64 // all of a bucket is merged when one part in so many of the oldest lies above that [3]
 	SmallBytes int64 // below it a reference is small [256 KiB]
-	FanIn      int   // a bucket's references stay below it [20]
+	FanIn      int   // a bucket's references stay below it [18]
 	MaxBytes   int64 // a run of more bytes than this is not merged as a whole [2 GiB]
 	Slack      int64 // what is dead in objects may be one part in so many of the state; objects that have most of it are emptied [10]
 	Tasks      int   // under way at a time, of a group [64]
@@ -27,7 +27,7 @@ func (p Policy) withDefaults() Policy {
 	p.Ratio = cmp.Or(p.Ratio, 4)
 	p.Bottom = cmp.Or(p.Bottom, 3)
 	p.SmallBytes = cmp.Or(p.SmallBytes, 256<<10)
-	p.FanIn = cmp.Or(p.FanIn, 20)
+	p.FanIn = cmp.Or(p.FanIn, 18)
 	p.MaxBytes = cmp.Or(p.MaxBytes, 2<<30)
 	p.Slack = cmp.Or(p.Slack, 10)
 	p.Tasks = cmp.Or(p.Tasks, 64)
