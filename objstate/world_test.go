@@ -123,13 +123,30 @@ func (w *world) fetch(spans []Span) ([][]byte, error) {
 	return out, nil
 }
 
+// opened is an object that stays open for small reads.
+type opened struct{ *bytes.Reader }
+
+func (opened) Close() error { return nil }
+
+func (w *world) open(object string) (objstore.ObjectReader, error) {
+	b, ok := w.objects[object]
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", object, objstore.ErrNotFound)
+	}
+	return opened{bytes.NewReader(b)}, nil
+}
+
 func (w *world) lanes(n int) []*lane {
 	var out []*lane
+	open := w.open // as of a folder, or of a remote bucket
+	if w.r == nil || w.r.IntN(2) == 0 {
+		open = nil
+	}
 	for i := range n {
 		l := &lane{ranges: w.parts[i*len(w.parts)/n : (i+1)*len(w.parts)/n], partial: w.partial}
 		l.values, l.timed = &plain{tables: map[int64]*Table{}, partial: w.partial}, &plain{tables: map[int64]*Table{}, timed: true, partial: w.partial}
 		var err error
-		l.store, err = NewStore(Options{Ranges: l.ranges, Watermark: w.low, KeyFields: keyFields, Fetch: w.fetch, Committed: func() uint64 { return w.committed },
+		l.store, err = NewStore(Options{Ranges: l.ranges, Watermark: w.low, KeyFields: keyFields, Fetch: w.fetch, Open: open, Committed: func() uint64 { return w.committed },
 			Refs: func() Snapshot {
 				return Snapshot{Version: w.version, Of: func(table string) (refs []Ref) {
 					for _, r := range l.ranges {
@@ -141,7 +158,7 @@ func (w *world) lanes(n int) []*lane {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		l.hv = l.store.Add(Spec{Name: "values", Schema: schema}, l.values)
+		l.hv = l.store.Add(Spec{Name: "values", Schema: schema, Single: w.r == nil || w.r.IntN(2) == 0}, l.values)
 		l.ht = l.store.Add(Spec{Name: "timed", Schema: schema, Base: 10, Time: suffixTime, Before: func(low sabot.Micros) sabot.Micros { return low }}, l.timed)
 		out = append(out, l)
 	}

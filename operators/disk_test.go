@@ -15,6 +15,7 @@ import (
 	"github.com/sabot-stream/sabot/arrow/rowkey"
 	"github.com/sabot-stream/sabot/objstate"
 	"github.com/sabot-stream/sabot/objstate/segment"
+	"github.com/sabot-stream/sabot/objstore"
 )
 
 // disk is the committed state of a lane: its segments, the references of its partitions, and its watermark.
@@ -30,6 +31,7 @@ type disk struct {
 	cut     uint64 // last one frozen
 	done    uint64 // last one committed
 
+	folder  bool             // objects are opened, as in a folder; each other store does so
 	clock   func() time.Time // of processing time; nil: nothing goes by it
 	memory  *objstate.Memory // nil: without bounds
 	bounded bool             // there was a bound at some time
@@ -48,8 +50,12 @@ func (d *disk) resume() *objstate.Store {
 		d.stats = d.total()
 		d.now.Close()
 	}
-	s, err := objstate.NewStore(objstate.Options{Ranges: d.parts, Watermark: d.low, KeyFields: d.fields, Refs: d.snapshot,
-		Committed: func() uint64 { return d.done }, Memory: d.memory, Fetch: d.fetch})
+	o := objstate.Options{Ranges: d.parts, Watermark: d.low, KeyFields: d.fields, Refs: d.snapshot,
+		Committed: func() uint64 { return d.done }, Memory: d.memory, Fetch: d.fetch}
+	if d.folder = !d.folder; d.folder {
+		o.Open = d.open
+	}
+	s, err := objstate.NewStore(o)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -78,6 +84,15 @@ func (d *disk) fetch(spans []objstate.Span) ([][]byte, error) {
 		out[i] = d.objects[s.Object][s.Off : s.Off+s.N]
 	}
 	return out, nil
+}
+
+// opened is an object that stays open for small reads.
+type opened struct{ *bytes.Reader }
+
+func (opened) Close() error { return nil }
+
+func (d *disk) open(object string) (objstore.ObjectReader, error) {
+	return opened{bytes.NewReader(d.objects[object])}, nil
 }
 
 // write keeps a segment, and returns its name.
