@@ -6,6 +6,10 @@ import (
 	"github.com/sabot-stream/sabot/checkpoint/pb"
 )
 
+// LongMerge is from how many bytes of inputs on a compaction takes long: coordinators give such ones a share of their own, and workers a goroutine, so that small ones
+// do not wait for them.
+const LongMerge = 4 << 20
+
 // applyCompaction puts the outputs of a compaction in the place of its inputs, or leaves everything as it is when it came too late, another
 // term, a cut below the floor, inputs that are not there any more as they were; and when its outputs cannot stand for its inputs.
 func (f *folder) applyCompaction(k *pb.Compaction) {

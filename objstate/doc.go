@@ -25,7 +25,8 @@
 // # Reading
 //
 // A Table is complete (a key that is absent in memory is absent) or partial: then Upsert lists the keys that it did not find as missing, and whoever uses the
-// table has Handle.Lookup read what segments show of them, all together, before it looks at values. Handle.Load reads time buckets, or a part, whole;
+// table has Handle.Lookup read what segments show of them, all together, before it looks at values; where a key has a single row (Spec.Single) the newest segment
+// that has it is the last that is read. Handle.Load reads time buckets, or a part, whole;
 // Handle.Scan goes through what segments show, in order. All panic with a *StorageError when that cannot be read.
 //
 //	level     a reference of the last root, with the index of its segment in memory

@@ -220,16 +220,13 @@ func AddTo(r *pb.Report, behind int, done []*Done) {
 	}
 }
 
-// longBytes is from how many bytes of inputs on a task takes long.
-const longBytes = 4 << 20
-
 // IsLong tells whether a task takes long: others are not to wait for it.
 func IsLong(t *pb.CompactionTask) bool {
 	n := int64(0)
 	for _, r := range t.Compaction.Inputs {
 		n += r.Length
 	}
-	return n >= longBytes
+	return n >= checkpoint.LongMerge
 }
 
 // Inputs returns what a task merges.

@@ -106,10 +106,7 @@ func (p Policy) plan(root *pb.Root, group uint32, n uint64, busy []task) []plann
 }
 
 // quick tells whether a task that merges so many bytes does not take long.
-func quick(bytes int64) bool { return bytes < compactionIsLong }
-
-// compactionIsLong is from how many bytes on a task takes long. Workers have the same idea of it.
-const compactionIsLong = 4 << 20
+func quick(bytes int64) bool { return bytes < checkpoint.LongMerge }
 
 // candidates returns what may be merged, the most urgent first: at most one for each place, and one that is quick beside one that takes long.
 func (p Policy) candidates(root *pb.Root, group uint32, u usage, busy []task) (found []candidate) {

@@ -27,8 +27,8 @@ const maxBuffer = 1 << 30
 // lz4Frame is the header of a frame without checksums, with independent blocks of up to 4 MiB.
 var lz4Frame = [...]byte{0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73}
 
-// A frame's blocks hold so many bytes each, the last one the rest: for a few values few blocks are decompressed. Up to version 1 a frame was one block of at most
-// mostLZ4Block.
+// A frame's blocks hold so many bytes each, the last one the rest: for a few values few blocks are decompressed. Other frames, of
+// blocks of up to mostLZ4Block, are read too, whole.
 const (
 	lz4Block     = 1 << 10
 	mostLZ4Block = 4 << 20

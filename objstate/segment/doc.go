@@ -12,7 +12,8 @@
 //
 // The columns are key (fixed-size binary when all keys have one length, else binary), op (uint8: 0 put, 1 delete) and the table's own, of type
 // bool, int64, timestamp[us], float64, utf8 or binary. Keys begin with hash32 big-endian, ascend strictly, and are not null. Buffers are
-// compressed one by one as Arrow prescribes.
+// compressed one by one as Arrow prescribes, where that saves a quarter; LZ4 frames hold blocks of 1 KiB. So keys mostly lie there as they are, Decoder.Seek
+// searches them in place, and Decoder.Pick decompresses no more than has the rows that are wanted; Decoder.Decode decodes a block whole.
 //
 // The index has, for each block, little-endian: offset u64, metadata length u32, body length u32, rows u32, CRC32C u32 of metadata and body, and
 // the first and the last key, each as length u32 and bytes.
